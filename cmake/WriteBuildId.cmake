@@ -1,0 +1,13 @@
+execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 OUTPUT_VARIABLE hash
+                OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT hash)
+  set(hash "unknown")
+endif()
+set(text "#pragma once\n#define TIGHTROPE_VERSION \"${VERSION}\"\n#define TIGHTROPE_GIT \"${hash}\"\n#define TIGHTROPE_BUILD \"${TYPE}\"\n#define TIGHTROPE_SANITIZE \"${SANITIZE}\"\n")
+set(old "")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT old STREQUAL text)
+  file(WRITE ${OUT} "${text}")
+endif()

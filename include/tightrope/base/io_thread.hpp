@@ -1,0 +1,29 @@
+#pragma once
+// The one thread of a process that does file I/O: jobs run one after another, in the order in which they came.
+// HDF5 is not thread-safe; every HDF5 call of the process is such a job.  Joined before MPI_Finalize.
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <future>
+#include <mutex>
+#include <thread>
+
+namespace tightrope {
+
+class IoThread {
+ public:
+  IoThread();
+  ~IoThread();  // runs what is queued, then joins
+  std::future<void> submit(std::function<void()> job);  // an exception travels through the future
+  void run(std::function<void()> job);                  // submit and wait; rethrows
+  size_t pending() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::packaged_task<void()>> jobs_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tightrope

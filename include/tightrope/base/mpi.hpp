@@ -1,0 +1,113 @@
+#pragma once
+// MPI, wrapped once: session, communicators, one-sided windows, the progress thread and the self-probe.
+// Only this file's source and comm/ name MPI.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tightrope::mpi {
+
+// First in, last out.  Sets, before MPI_Init and never over the user's choice, what Open MPI 4.1 needs
+// (OMPI_MCA_osc=sm,ucx; OMPI_MCA_fbtl_posix_write_datasieving=0; mpi_yield_when_idle where ranks outnumber cores
+// is left to the launcher), asks for THREAD_MULTIPLE and installs an error handler that throws.
+class Session {
+ public:
+  Session(int& argc, char**& argv);
+  ~Session();  // MPI_Finalize, unless an exception unwinds
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  bool thread_multiple() const { return thread_multiple_; }
+
+ private:
+  bool thread_multiple_ = false;
+};
+
+// Runs body; an exception that escapes it is printed with rank, host and step, and ends the whole job
+// (MPI_Abort, exit code 1).  Returns what body returns.
+int guarded(const std::function<int()>& body);
+void set_step(int64_t step);  // for the message of guarded(); any thread
+
+std::string library_version();            // one line
+std::string host_name();
+// "OMPI_MCA_osc=sm,ucx (set by tightrope)" ...: one line per setting that matters here.
+std::vector<std::string> effective_settings();
+
+// A communicator, owned.  All calls are collective over it unless marked local.
+class Comm {
+ public:
+  static Comm world();                     // a duplicate of MPI_COMM_WORLD
+  Comm duplicate() const;
+  Comm split(int color, int key) const;    // color < 0: this rank is in none; then size() is 0
+  Comm split_by_node() const;              // ranks that share memory
+  Comm(Comm&&) noexcept;
+  Comm& operator=(Comm&&) noexcept;
+  ~Comm();
+
+  int rank() const { return rank_; }       // local
+  int size() const { return size_; }       // local
+  void barrier() const;
+  void broadcast(std::span<std::byte> bytes, int root) const;
+  std::string broadcast(const std::string& text, int root) const;
+  void sum(std::span<double> values) const;         // in place, on all ranks
+  void sum(std::span<int64_t> values) const;
+  void max(std::span<int64_t> values) const;
+  void sum(std::span<float> values) const;
+  std::vector<int64_t> gather_all(int64_t value) const;
+  std::vector<std::string> gather(const std::string& text, int root) const;  // empty off root
+  void poll() const;                       // local: enters MPI once, so that one-sided operations at this rank move
+  void* native() const;                    // address of the MPI_Comm, for comm/ and base/hdf5
+
+ private:
+  Comm();
+  struct Handle;
+  std::unique_ptr<Handle> handle_;
+  int rank_ = 0, size_ = 0;
+};
+
+// One-sided memory, one for the life of its owner: MPI_Win_allocate with one lock_all(NOCHECK).
+// Offsets are bytes.  put and get are complete at both ends after flush(target).
+class Window {
+ public:
+  Window(const Comm& comm, int64_t bytes);  // collective; zero-filled; throws Failure where /dev/shm is too small
+  ~Window();                                // collective, a no-op while an exception unwinds
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+
+  std::span<std::byte> local() const;       // this rank's part
+  void put(int target, int64_t offset, std::span<const std::byte> bytes);
+  void get(int target, int64_t offset, std::span<std::byte> bytes);  // completes with flush
+  void flush(int target);
+  void sync();                              // orders this rank's own loads and stores with the window
+  int rank() const;
+
+ private:
+  struct Handle;
+  std::unique_ptr<Handle> handle_;
+};
+
+// What one-sided operations do while their target computes outside MPI (decision 8).
+struct Passivity {
+  bool passive = true;
+  double idle_us = 0, busy_us = 0;  // median time of put + flush to an idle and to a busy target
+};
+Passivity probe_passivity(const Comm& comm);  // collective, about 50 ms; the same answer on all ranks
+
+// Polls MPI every 50 us from a thread of its own, on its own communicator; needs THREAD_MULTIPLE.
+class Progress {
+ public:
+  explicit Progress(const Comm& comm);  // collective
+  ~Progress();
+
+ private:
+  Comm comm_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace tightrope::mpi

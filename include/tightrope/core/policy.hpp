@@ -1,0 +1,69 @@
+#pragma once
+// Policy: named parameters on one flat buffer.  Everything that moves whole parameter sets (optimiser, weight
+// board, gradient mean, checkpoint) sees two contiguous float32 tensors and never a network.
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tightrope {
+
+using at::Tensor;
+
+struct Parameter {
+  std::string name;
+  std::string group;           // parameters of one group share a learning rate
+  std::vector<int64_t> shape;
+  int64_t offset = 0;          // of its first value in flat()
+  Tensor value;                // leaf with requires_grad, a view of flat(); its grad is a view of gradient()
+};
+
+struct ParameterGroup {
+  std::string name;
+  int64_t offset = 0, size = 0;  // values in flat(); groups are contiguous, in order of appearance
+};
+
+class ParameterSet {
+ public:
+  // All of one group must be added in a row.  The returned leaf is valid after finish().
+  void add(const std::string& name, const std::string& group, std::vector<int64_t> shape);
+  void finish();  // allocates; all values zero
+
+  const Tensor& flat() const { return flat_; }          // (P) float32
+  const Tensor& gradient() const { return gradient_; }  // (P) float32
+  const Tensor& at(const std::string& name) const;      // leaf; throws std::out_of_range
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  int64_t size() const;
+  void zero_gradient();
+
+ private:
+  std::vector<Parameter> parameters_;
+  std::vector<ParameterGroup> groups_;
+  Tensor flat_, gradient_;
+};
+
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  // Deterministic starting values, a function of the seed alone.
+  virtual void initialise(uint64_t seed) = 0;
+  ParameterSet parameters;
+};
+
+// What a network reads of N states: `active` one-hot features each.
+struct Observation {
+  Tensor active;  // (N,F) int32 feature indices in [0, width); -1 = none
+};
+
+// A policy over the states of an environment: one row of heads per state.
+class StatePolicy : public Policy {
+ public:
+  // (N,O) float32 raw heads: forward logits, then backward logits, then log flow, as far as asked for.
+  // Builds an autograd graph where gradients are enabled.
+  virtual Tensor heads(const Observation& observation) = 0;
+};
+
+}  // namespace tightrope
