@@ -6,8 +6,12 @@ find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 # LibTorch: two libraries of the wheel (or of a site's own installation) are enough on a CPU.  Its own
 # TorchConfig.cmake wants a CUDA toolkit even then, so the targets are ours.
 set(LIBTORCH_ROOT "$ENV{LIBTORCH_ROOT}" CACHE PATH "a LibTorch: the folder that holds include/ and lib/")
-if(NOT LIBTORCH_ROOT)
-  file(GLOB cached_libtorch "$ENV{HOME}/.cache/tightrope/libtorch-*/torch")
+if(NOT LIBTORCH_ROOT)  # where jobs/setup.sh put it
+  set(cache "$ENV{TIGHTROPE_CACHE}")
+  if(NOT cache)
+    set(cache "$ENV{HOME}/.cache/tightrope")
+  endif()
+  file(GLOB cached_libtorch "${cache}/libtorch-*/torch")
   list(SORT cached_libtorch ORDER DESCENDING)
   if(cached_libtorch)
     list(GET cached_libtorch 0 LIBTORCH_ROOT)

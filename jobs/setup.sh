@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Everything that Tightrope needs on Debian 12: system packages and LibTorch.  Reuses what is there; run it again freely.
+# usage: jobs/setup.sh [--tests]     --tests: also Slurm, for the tests that start one
+#   LIBTORCH_ROOT    your own LibTorch (the folder with include/ and lib/): nothing is fetched
+#   TIGHTROPE_CACHE  where LibTorch goes (default ~/.cache/tightrope)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+needed=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
+  libboost-program-options-dev libgtest-dev librandom123-dev libxxhash-dev nlohmann-json3-dev
+  python3 python3-pip python3-h5py python3-matplotlib clang-format unzip)
+for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin)
+torch_version=2.15.0
+cuda_range='>=13,<14'  # what this LibTorch was built against
+
+install_packages() {  # install_packages PACKAGE...
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
+system_packages() {
+  command -v dpkg-query >/dev/null || die "this is not Debian: install ${needed[*]} by hand, and run jobs/setup.sh again"
+  local missing
+  mapfile -t missing < <(missing_packages "${needed[@]}")
+  if [ ${#missing[@]} = 0 ]; then
+    say "system packages: all ${#needed[@]} are here"
+  elif can_be_root; then
+    say "system packages: installing ${missing[*]}"
+    install_packages "${missing[@]}"
+  else
+    die "these packages are missing and there is neither root nor sudo to install them: ${missing[*]}"
+  fi
+}
+
+test_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "${for_tests[@]}")
+  if [ ${#missing[@]} = 0 ]; then
+    say "Slurm for tests: here"
+  elif can_be_root; then
+    say "Slurm for tests: installing ${missing[*]}"
+    install_packages "${missing[@]}" || say "Slurm for tests: could not be installed; its tests will be skipped"
+  else
+    say "Slurm for tests: missing (${missing[*]}), no root; its tests will be skipped"
+  fi
+}
+
+libtorch_is_whole() {  # libtorch_is_whole FOLDER
+  local file
+  for file in torch/include/ATen/ATen.h torch/include/torch/csrc/api/include/torch/version.h \
+    torch/lib/libtorch_cpu.so torch/lib/libc10.so nvidia/cu13/lib/libcudart.so.13 nvidia/cu13/lib/libcupti.so.13; do
+    [ -e "$1/$file" ] || return 1
+  done
+}
+
+# The first Python with pip; Debian's own before others.
+python_with_pip() {
+  local python
+  for python in /usr/bin/python3 python3 python; do
+    "$python" -m pip --version >/dev/null 2>&1 && { echo "$python"; return; }
+  done
+  die "no Python with pip was found (it fetches LibTorch): install python3-pip, or set LIBTORCH_ROOT"
+}
+
+libtorch() {
+  if [ -n "${LIBTORCH_ROOT:-}" ]; then
+    [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] ||
+      die "LIBTORCH_ROOT is '$LIBTORCH_ROOT', which has no lib/libtorch_cpu.so: give the folder with include/ and lib/"
+    say "LibTorch: yours, $LIBTORCH_ROOT"
+    return
+  fi
+  local cache=${TIGHTROPE_CACHE:-$HOME/.cache/tightrope} python minor wheel platforms=()
+  local target=$cache/libtorch-$torch_version
+  if libtorch_is_whole "$target"; then
+    say "LibTorch $torch_version: here, $target"
+    return
+  fi
+  python=$(python_with_pip)
+  say "LibTorch $torch_version: fetching (560 MB) into $target"
+  mkdir -p "$cache"
+  unpacked=$(mktemp -d "$cache/.unpack-XXXXXX")  # beside the target, so that the rename below is atomic
+  trap 'rm -rf "$unpacked"' EXIT
+  for minor in $(seq 28 -1 17); do platforms+=(--platform "manylinux_2_${minor}_x86_64"); done
+  "$python" -m pip download --quiet --no-deps --no-cache-dir --disable-pip-version-check --only-binary=:all: \
+    --python-version 3.11 --implementation cp --abi cp311 --abi none "${platforms[@]}" --platform manylinux2014_x86_64 \
+    --dest "$unpacked/wheels" "torch==$torch_version" "nvidia-cuda-runtime$cuda_range" "nvidia-cuda-cupti$cuda_range"
+  unzip -q "$unpacked"/wheels/torch-*.whl 'torch/include/*' torch/lib/libtorch_cpu.so torch/lib/libc10.so \
+    torch/lib/libtorch.so 'torch/lib/libgomp*.so*' -d "$unpacked/root"
+  for wheel in "$unpacked"/wheels/nvidia_*.whl; do unzip -q "$wheel" 'nvidia/cu13/lib/*' -d "$unpacked/root"; done
+  chmod -R u+rwX,go+rX "$unpacked/root"
+  libtorch_is_whole "$unpacked/root" || die "the LibTorch wheels lack a file that they should hold: set LIBTORCH_ROOT instead"
+  rm -rf "$target"  # only ever an incomplete one
+  mv -T "$unpacked/root" "$target" 2>/dev/null || libtorch_is_whole "$target" || die "could not write $target"
+}
+
+system_packages
+for argument in "$@"; do
+  case $argument in
+    --tests) test_packages ;;
+    *) die "unknown argument '$argument': usage: jobs/setup.sh [--tests]" ;;
+  esac
+done
+libtorch
+say "setup: done"

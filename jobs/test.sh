@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Sets up everything and runs every test: release (all), address + undefined sanitizers (unit, MPI on 2 ranks),
+# thread sanitizer (the tests with neither Torch nor MPI).  The last line is 'N passed, N failed, N skipped'.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+"$root/jobs/setup.sh" --tests
+cd "$root"
+reports=()
+broken=()
+
+# run_tests PRESET [TARGET...]: builds the targets, runs the preset's tests; a build that fails counts as a failure.
+run_tests() {
+  local preset=$1 started=$SECONDS report=build/$1/tests.xml
+  rm -f "$report"
+  if (configure_and_build "$@"); then
+    say "$preset: built in $((SECONDS - started)) s; testing"
+    started=$SECONDS
+    ctest --preset "$preset" --output-junit "$root/$report" || true
+    say "$preset: tested in $((SECONDS - started)) s"
+  fi
+  if [ -s "$report" ]; then reports+=("$report"); else broken+=("$preset"); fi
+}
+
+run_tests release
+run_tests asan unit_plain unit_torch mpi_tests
+run_tests tsan unit_plain
+exec python3 tests/checks/summary.py --broken "${broken[*]:-}" "${reports[@]}"
