@@ -46,3 +46,5 @@ find_path(JSON_INCLUDE nlohmann/json.hpp REQUIRED)
 add_library(xxhash INTERFACE)
 target_include_directories(xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE} ${RANDOM123_INCLUDE})
 target_compile_definitions(xxhash INTERFACE XXH_INLINE_ALL)
+
+include(Nccl)

@@ -1,9 +1,15 @@
-execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 OUTPUT_VARIABLE hash
+# Run at every build: cmake -DSOURCE= -DOUT= -DVERSION= -DTYPE= -DSANITIZE= -DCOMPILER= -DLIBRARIES= -DACCELERATOR= -P ...
+# Writes only what changed, so that nothing is compiled again for nothing.
+execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 --exclude=* OUTPUT_VARIABLE GIT
                 OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-if(NOT hash)
-  set(hash "unknown")
+if(NOT GIT)
+  set(GIT "unknown")
 endif()
-set(text "#pragma once\n#define TIGHTROPE_VERSION \"${VERSION}\"\n#define TIGHTROPE_GIT \"${hash}\"\n#define TIGHTROPE_BUILD \"${TYPE}\"\n#define TIGHTROPE_SANITIZE \"${SANITIZE}\"\n")
+set(BUILD "${TYPE}")
+set(text "#pragma once\n")
+foreach(name VERSION GIT BUILD SANITIZE COMPILER LIBRARIES ACCELERATOR)
+  string(APPEND text "#define TIGHTROPE_${name} \"${${name}}\"\n")
+endforeach()
 set(old "")
 if(EXISTS ${OUT})
   file(READ ${OUT} old)

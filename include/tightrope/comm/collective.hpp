@@ -22,4 +22,10 @@ class Collective {
 // Bit-identical results on every trainer; repeatable for a fixed number of trainers.
 std::unique_ptr<Collective> make_mpi_collective(const mpi::Comm& trainers);
 
+#ifdef TIGHTROPE_CUDA
+// Collective call.  One device per trainer: its rank among the trainers of its node.  Spans are host memory, staged
+// through the device; they need not be pinned.  Throws Failure where the node has no (or too few) CUDA devices.
+std::unique_ptr<Collective> make_nccl_collective(const mpi::Comm& trainers);
+#endif
+
 }  // namespace tightrope

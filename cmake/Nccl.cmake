@@ -1,0 +1,22 @@
+# NCCL for the trainers' collectives, behind TIGHTROPE_CUDA; without it the library `nccl` is empty.
+# Sets TIGHTROPE_ACCELERATOR, a phrase for the build information.
+option(TIGHTROPE_CUDA "collectives by NCCL (needs a CUDA toolkit and NCCL)" OFF)
+add_library(nccl INTERFACE)
+if(NOT TIGHTROPE_CUDA)
+  set(TIGHTROPE_ACCELERATOR "none: CPU build, collectives by MPI")
+  return()
+endif()
+find_package(CUDAToolkit REQUIRED)
+find_path(NCCL_INCLUDE nccl.h HINTS ${NCCL_ROOT}/include $ENV{NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
+find_library(NCCL_LIBRARY nccl HINTS ${NCCL_ROOT}/lib $ENV{NCCL_ROOT}/lib ${CUDAToolkit_LIBRARY_DIR})
+if(NOT NCCL_INCLUDE OR NOT NCCL_LIBRARY)
+  message(FATAL_ERROR "NCCL was not found (it belongs to TIGHTROPE_CUDA=ON): set NCCL_ROOT to the folder that holds "
+                      "its include/ and lib/, or build without TIGHTROPE_CUDA")
+endif()
+file(STRINGS ${NCCL_INCLUDE}/nccl.h nccl_lines REGEX "define NCCL_(MAJOR|MINOR|PATCH) ")
+string(REGEX REPLACE "[^0-9]+" "." nccl_version "${nccl_lines}")
+string(REGEX REPLACE "^\\." "" nccl_version "${nccl_version}")
+set(TIGHTROPE_ACCELERATOR "CUDA ${CUDAToolkit_VERSION}, NCCL ${nccl_version}")
+target_include_directories(nccl SYSTEM INTERFACE ${NCCL_INCLUDE})
+target_link_libraries(nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
+target_compile_definitions(nccl INTERFACE TIGHTROPE_CUDA)
