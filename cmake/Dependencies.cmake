@@ -21,18 +21,21 @@ find_library(TORCH_CPU_LIBRARY torch_cpu PATHS ${LIBTORCH_ROOT}/lib NO_DEFAULT_P
 find_library(C10_LIBRARY c10 PATHS ${LIBTORCH_ROOT}/lib NO_DEFAULT_PATH)
 if(NOT TORCH_CPU_LIBRARY OR NOT C10_LIBRARY)
   message(FATAL_ERROR "LibTorch was not found (LIBTORCH_ROOT is '${LIBTORCH_ROOT}'). "
-                      "Run jobs/setup.sh, which installs it, or set LIBTORCH_ROOT to the folder that holds its include/ and lib/.")
+                      "Run jobs/setup.sh, which installs it, or set LIBTORCH_ROOT to the folder that holds its "
+                      "include/ and lib/.")
 endif()
 message(STATUS "LibTorch: ${LIBTORCH_ROOT}")
 add_library(torch INTERFACE)
-target_include_directories(torch SYSTEM INTERFACE ${LIBTORCH_ROOT}/include ${LIBTORCH_ROOT}/include/torch/csrc/api/include)
+target_include_directories(torch SYSTEM INTERFACE ${LIBTORCH_ROOT}/include
+                           ${LIBTORCH_ROOT}/include/torch/csrc/api/include)
 target_link_libraries(torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
 # RPATH, not RUNPATH: it also serves the libraries that LibTorch itself loads.
 target_link_options(torch INTERFACE -Wl,--disable-new-dtags)
 
-# Parallel HDF5 (the openmpi flavour on Debian).  LibTorch may bring a serial one along; symbol versions keep them apart.
-find_path(HDF5_INCLUDE H5Ipublic.h PATHS /usr/include/hdf5/openmpi $ENV{HDF5_ROOT}/include NO_DEFAULT_PATH)
-find_library(HDF5_LIBRARY NAMES hdf5_openmpi hdf5 PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} $ENV{HDF5_ROOT}/lib /usr/lib/x86_64-linux-gnu)
+# Parallel HDF5 (the openmpi flavour on Debian).
+find_path(HDF5_INCLUDE H5Ipublic.h PATHS $ENV{HDF5_ROOT}/include /usr/include/hdf5/openmpi NO_DEFAULT_PATH)
+find_library(HDF5_LIBRARY NAMES hdf5_openmpi hdf5 PATHS $ENV{HDF5_ROOT}/lib /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}
+             NO_DEFAULT_PATH)
 if(NOT HDF5_INCLUDE OR NOT HDF5_LIBRARY)
   message(FATAL_ERROR "parallel HDF5 was not found: install libhdf5-openmpi-dev or set HDF5_ROOT")
 endif()

@@ -1,4 +1,4 @@
-# Run at every build: cmake -DSOURCE= -DOUT= -DVERSION= -DTYPE= -DSANITIZE= -DCOMPILER= -DLIBRARIES= -DACCELERATOR= -P ...
+# Run at every build by the target tightrope_git (BuildInfo.cmake), which gives the variables.
 # Writes only what changed, so that nothing is compiled again for nothing.
 execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 --exclude=* OUTPUT_VARIABLE GIT
                 OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)

@@ -36,8 +36,8 @@ configure_and_build() {
   shift
   cd "$root"
   say "building $preset in build/$preset ($(nproc) jobs)"
-  cmake --preset "$preset" >/tmp/tightrope-configure.$$ 2>&1 || { cat /tmp/tightrope-configure.$$; die "cmake --preset $preset failed"; }
-  grep -E '^-- (LibTorch|Tightrope|CUDA)' /tmp/tightrope-configure.$$ || true
-  rm -f /tmp/tightrope-configure.$$
+  local messages
+  messages=$(cmake --preset "$preset" 2>&1) || { printf '%s\n' "$messages"; die "cmake --preset $preset failed"; }
+  grep -E '^-- (LibTorch|Tightrope)' <<<"$messages" || true
   cmake --build --preset "$preset" ${1:+--target "$@"} -- --quiet
 }

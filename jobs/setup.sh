@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that Tightrope needs on Debian 12: system packages and LibTorch.  Reuses what is there; run it again freely.
+# Everything that Tightrope needs on Debian 12: system packages and LibTorch.  Reuses what is there.
 # usage: jobs/setup.sh [--tests]     --tests: also Slurm, for the tests that start one
 #   LIBTORCH_ROOT    your own LibTorch (the folder with include/ and lib/): nothing is fetched
 #   TIGHTROPE_CACHE  where LibTorch goes (default ~/.cache/tightrope)
@@ -19,7 +19,8 @@ install_packages() {  # install_packages PACKAGE...
 }
 
 system_packages() {
-  command -v dpkg-query >/dev/null || die "this is not Debian: install ${needed[*]} by hand, and run jobs/setup.sh again"
+  command -v dpkg-query >/dev/null ||
+    die "dpkg was not found (this is not Debian): provide the like of: ${needed[*]}"
   local missing
   mapfile -t missing < <(missing_packages "${needed[@]}")
   if [ ${#missing[@]} = 0 ]; then
@@ -88,7 +89,8 @@ libtorch() {
     torch/lib/libtorch.so 'torch/lib/libgomp*.so*' -d "$unpacked/root"
   for wheel in "$unpacked"/wheels/nvidia_*.whl; do unzip -q "$wheel" 'nvidia/cu13/lib/*' -d "$unpacked/root"; done
   chmod -R u+rwX,go+rX "$unpacked/root"
-  libtorch_is_whole "$unpacked/root" || die "the LibTorch wheels lack a file that they should hold: set LIBTORCH_ROOT instead"
+  libtorch_is_whole "$unpacked/root" ||
+    die "the LibTorch wheels lack a file that they should hold: set LIBTORCH_ROOT instead"
   rm -rf "$target"  # only ever an incomplete one
   mv -T "$unpacked/root" "$target" 2>/dev/null || libtorch_is_whole "$target" || die "could not write $target"
 }

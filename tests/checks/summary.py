@@ -10,7 +10,7 @@ import re
 import sys
 import xml.etree.ElementTree as xml
 
-CASE = re.compile(r"^(?:\[rank \d+\] ?)?\[\s+(OK|FAILED|SKIPPED)\s+\] (\w[\w/.]*)(?: \(\d+ ms\))?", re.M)
+CASE = re.compile(r"^(?:\[rank \d+\] ?)?\[\s+(OK|FAILED|SKIPPED)\s+\] ([\w/]+\.[\w/]+)(?: \(\d+ ms\))?", re.M)
 
 
 def reason(output):
