@@ -1,0 +1,237 @@
+// One-dimensional datasets made of slabs, with their checksums.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+
+#include <xxhash.h>
+
+#include "hdf5_handle.hpp"
+#include "tightrope/base/check.hpp"
+
+namespace tightrope::h5 {
+namespace {
+
+constexpr int64_t round_bytes = int64_t{1} << 30;  // of one collective write per rank: MPI counts are ints
+
+struct TypeRow {
+  Type type;
+  const char* name;
+  int64_t bytes;
+};
+constexpr TypeRow type_rows[] = {
+    {Type::int8, "int8", 1},     {Type::uint8, "uint8", 1},     {Type::int32, "int32", 4},    {Type::int64, "int64", 8},
+    {Type::uint64, "uint64", 8}, {Type::float32, "float32", 4}, {Type::float64, "float64", 8}};
+
+const TypeRow& row_of(Type type) {
+  return *std::find_if(std::begin(type_rows), std::end(type_rows), [&](const TypeRow& r) { return r.type == type; });
+}
+
+uint64_t checksum_of(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+bool put_list(hid_t object, const char* name, hid_t stored, hid_t memory, const std::vector<int64_t>& values) {
+  const hsize_t count = values.size();
+  const Id space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  const Id attribute(H5Acreate2(object, name, stored, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  return attribute >= 0 && H5Awrite(attribute, memory, values.data()) >= 0;
+}
+
+// The values of a list attribute; empty where it is not there.
+std::vector<int64_t> take_list(hid_t object, const char* name, hid_t memory) {
+  if (H5Aexists(object, name) <= 0) return {};
+  const Id attribute(H5Aopen(object, name, H5P_DEFAULT), H5Aclose);
+  const Id space(H5Aget_space(attribute), H5Sclose);
+  std::vector<int64_t> values(static_cast<size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space))));
+  if (H5Aread(attribute, memory, values.data()) < 0) return {};
+  return values;
+}
+
+std::vector<int64_t> gather(const mpi::Comm* comm, int64_t value) {
+  return comm ? comm->gather_all(value) : std::vector<int64_t>{value};
+}
+
+// Writes `bytes` at value `first`, in as many rounds as the longest slab of all ranks needs.
+bool write_slab(hid_t dataset, const mpi::Comm* comm, Type type, int64_t first, int64_t longest,
+                std::span<const std::byte> bytes) {
+  const Id transfer(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
+  if (comm) H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE);
+  const int64_t size = bytes_of(type), step = round_bytes / size;
+  const auto count = static_cast<int64_t>(bytes.size()) / size;
+  const Id space(H5Dget_space(dataset), H5Sclose);
+  bool good = true;
+  for (int64_t done = 0; done < longest; done += step) {
+    const int64_t begin = std::min(done, count);
+    const auto here = static_cast<hsize_t>(std::clamp<int64_t>(count - done, 0, step));
+    const auto offset = static_cast<hsize_t>(first + begin);
+    const Id memory(H5Screate_simple(1, &here, nullptr), H5Sclose);
+    if (here == 0) {
+      H5Sselect_none(space);
+      H5Sselect_none(memory);
+    } else {
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, &offset, nullptr, &here, nullptr);
+    }
+    good = H5Dwrite(dataset, memory_type(type), memory, space, transfer, bytes.data() + begin * size) >= 0 && good;
+  }
+  return good;
+}
+
+}  // namespace
+
+hid_t memory_type(Type type) {
+  switch (type) {
+    case Type::int8:
+      return H5T_NATIVE_INT8;
+    case Type::uint8:
+      return H5T_NATIVE_UINT8;
+    case Type::int32:
+      return H5T_NATIVE_INT32;
+    case Type::int64:
+      return H5T_NATIVE_INT64;
+    case Type::uint64:
+      return H5T_NATIVE_UINT64;
+    case Type::float32:
+      return H5T_NATIVE_FLOAT;
+    case Type::float64:
+      return H5T_NATIVE_DOUBLE;
+  }
+  return -1;
+}
+
+hid_t file_type(Type type) {
+  switch (type) {
+    case Type::int8:
+      return H5T_STD_I8LE;
+    case Type::uint8:
+      return H5T_STD_U8LE;
+    case Type::int32:
+      return H5T_STD_I32LE;
+    case Type::int64:
+      return H5T_STD_I64LE;
+    case Type::uint64:
+      return H5T_STD_U64LE;
+    case Type::float32:
+      return H5T_IEEE_F32LE;
+    case Type::float64:
+      return H5T_IEEE_F64LE;
+  }
+  return -1;
+}
+
+int64_t bytes_of(Type type) { return row_of(type).bytes; }
+std::string name_of(Type type) { return row_of(type).name; }
+
+std::string name_of(hid_t stored) {
+  for (const TypeRow& row : type_rows) {
+    if (H5Tequal(stored, file_type(row.type)) > 0) return row.name;
+  }
+  return "another type";
+}
+
+void File::write_raw(const std::string& path, Type type, std::span<const std::byte> slab, const std::string& unit,
+                     const std::string& help) {
+  Handle& h = *handle_;
+  const int rank = h.comm ? h.comm->rank() : 0;
+  const auto counts = gather(h.comm, static_cast<int64_t>(slab.size()) / bytes_of(type));
+  const auto checksums = gather(h.comm, std::bit_cast<int64_t>(checksum_of(slab)));
+  const int64_t first = std::accumulate(counts.begin(), counts.begin() + rank, int64_t{0});
+  const auto total = static_cast<hsize_t>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+
+  const Id space(H5Screate_simple(1, &total, nullptr), H5Sclose);
+  const Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(links, 1);
+  const Id layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+  const Id dataset(H5Dcreate2(h.file, path.c_str(), file_type(type), space, links, layout, H5P_DEFAULT), H5Dclose);
+  if (dataset < 0) h.fail("cannot create " + h.where(path));
+  const int64_t longest = *std::max_element(counts.begin(), counts.end());
+  if (!write_slab(dataset, h.comm, type, first, longest, slab)) h.fail("cannot write " + h.where(path));
+  if (!put_list(dataset, "slabs", H5T_STD_I64LE, H5T_NATIVE_INT64, counts) ||
+      !put_list(dataset, "xxh3", H5T_STD_U64LE, H5T_NATIVE_UINT64, checksums)) {
+    h.fail("cannot write the checksums of " + h.where(path));
+  }
+  set_attribute(path, "unit", unit);
+  set_attribute(path, "help", help);
+}
+
+void File::read_raw(const std::string& path, Type type, int64_t first, std::span<std::byte> out) const {
+  const Id dataset = handle_->dataset(path);
+  const Id stored(H5Dget_type(dataset), H5Tclose);
+  if (name_of(stored) != name_of(type)) {
+    handle_->fail("cannot read " + handle_->where(path), "it holds " + name_of(stored) + ", not " + name_of(type));
+  }
+  const Id space(H5Dget_space(dataset), H5Sclose);
+  if (H5Sget_simple_extent_ndims(space) != 1) {
+    handle_->fail("cannot read " + handle_->where(path), "it is not one-dimensional");
+  }
+  const auto count = static_cast<hsize_t>(static_cast<int64_t>(out.size()) / bytes_of(type));
+  if (count == 0) return;
+  const auto offset = static_cast<hsize_t>(first);
+  const Id memory(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  H5Sselect_hyperslab(space, H5S_SELECT_SET, &offset, nullptr, &count, nullptr);
+  if (H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, out.data()) < 0) {
+    handle_->fail("cannot read " + handle_->where(path));
+  }
+}
+
+int64_t File::length(const std::string& path) const {
+  const Id dataset = handle_->dataset(path);
+  const Id space(H5Dget_space(dataset), H5Sclose);
+  hsize_t sizes[H5S_MAX_RANK] = {0};
+  if (H5Sget_simple_extent_dims(space, sizes, nullptr) < 1) {
+    handle_->fail("cannot read " + handle_->where(path), "it has no length");
+  }
+  return static_cast<int64_t>(sizes[0]);
+}
+
+std::vector<int64_t> File::slabs(const std::string& path) const {
+  auto counts = take_list(handle_->dataset(path), "slabs", H5T_NATIVE_INT64);
+  if (counts.empty() || std::accumulate(counts.begin(), counts.end(), int64_t{0}) != length(path)) {
+    handle_->fail("cannot read " + handle_->where(path), "its table of slabs does not fit its length");
+  }
+  return counts;
+}
+
+File::Extent File::slab_extent(const std::string& path, int64_t slab) const {
+  const auto counts = slabs(path);
+  const auto checksums = take_list(handle_->dataset(path), "xxh3", H5T_NATIVE_UINT64);
+  if (slab < 0 || slab >= static_cast<int64_t>(counts.size()) || counts.size() != checksums.size()) {
+    handle_->fail(
+        "cannot read slab " + std::to_string(slab) + " of " + handle_->where(path),
+        "it has " + std::to_string(counts.size()) + " slabs and " + std::to_string(checksums.size()) + " checksums");
+  }
+  const auto i = static_cast<size_t>(slab);
+  return {std::accumulate(counts.begin(), counts.begin() + slab, int64_t{0}), counts[i],
+          std::bit_cast<uint64_t>(checksums[i])};
+}
+
+void File::verify(const std::string& path, int64_t slab, uint64_t checksum, std::span<const std::byte> bytes) const {
+  if (checksum_of(bytes) != checksum) {
+    handle_->fail(handle_->where(path) + " is damaged", "slab " + std::to_string(slab) + " differs from its checksum");
+  }
+}
+
+void File::verify_all(const std::string& path, std::span<const std::byte> bytes) const {
+  const auto count = static_cast<int64_t>(slabs(path).size());
+  const int64_t values = length(path);
+  const size_t size = values > 0 ? bytes.size() / static_cast<size_t>(values) : 0;
+  for (int64_t slab = 0; slab < count; ++slab) {
+    const Extent extent = slab_extent(path, slab);
+    verify(path, slab, extent.checksum,
+           bytes.subspan(static_cast<size_t>(extent.first) * size, static_cast<size_t>(extent.count) * size));
+  }
+}
+
+void File::verify_slab(const std::string& path, int64_t slab) const {
+  const Id stored(H5Dget_type(handle_->dataset(path)), H5Tclose);
+  const std::string name = name_of(stored);
+  for (const TypeRow& row : type_rows) {
+    if (name != row.name) continue;
+    const Extent extent = slab_extent(path, slab);
+    std::vector<std::byte> bytes(static_cast<size_t>(extent.count * row.bytes));
+    read_raw(path, row.type, extent.first, bytes);
+    return verify(path, slab, extent.checksum, bytes);
+  }
+  handle_->fail("cannot verify " + handle_->where(path), "it holds " + name);
+}
+
+}  // namespace tightrope::h5

@@ -1,0 +1,56 @@
+#include "metrics_columns.hpp"
+
+#include <algorithm>
+
+namespace tightrope {
+namespace {
+
+constexpr MetricsColumn columns[] = {
+    // both tables
+    {"step", "updates", "optimiser steps done"},
+    {"trajectories", "trajectories", "trained so far, over all trainers"},
+    {"log_z", "nats", "estimate of log Z (/training: mean over the interval; /exact: the true value)"},
+    // /training
+    {"seconds", "s", "wall-clock time since the run began, restarts left out"},
+    {"loss", "nats^2", "mean over the interval of the objective per trajectory"},
+    {"log_reward", "nats", "mean log R of the trajectories trained on"},
+    {"grad_norm", "", "mean norm of the gradient before clipping"},
+    {"residual_squared", "nats^2", "mean squared trajectory-balance residual"},
+    {"length", "transitions", "mean length of the trajectories trained on"},
+    {"staleness", "updates", "mean of step - version of the trajectories trained on"},
+    {"staleness_max", "updates", "largest staleness in the interval"},
+    {"reuse", "draws", "mean number of times that a drawn trajectory had been drawn before"},
+    {"replay_records", "records", "in the stores, over all trainers"},
+    {"replay_fill", "1", "share of the stores' capacity in use"},
+    {"searcher_rate", "trajectories/s", "sampled, all searchers together, over the interval"},
+    {"trainer_rate", "trajectories/s", "trained on, all trainers together, over the interval"},
+    {"searcher_idle", "1", "share of the searchers' time spent waiting"},
+    {"trainer_idle", "1", "share of the trainers' time spent waiting"},
+    {"skipped", "trajectories", "lost to overtaking in the lanes, so far"},
+    {"refused", "trajectories", "refused by the index (policy or duplicate), so far"},
+    {"version", "updates", "of the newest published weights"},
+    {"staleness_histogram", "trajectories", "drawn in the interval, by staleness in bins 0, 1, 2-3, 4-7, 8-15, ..."},
+    {"reuse_histogram", "trajectories", "drawn in the interval, by earlier draws in bins 0, 1, 2-3, 4-7, 8-15, ..."},
+    // /evaluation
+    {"log_z_exact", "nats", "log of the model's total terminal weight where it can be computed exactly"},
+    {"tv", "1", "total variation between the model's terminal distribution and the target, exact"},
+    {"elbo", "nats", "mean of log R + log P_B - log P_F under the policy: a lower bound of log Z"},
+    {"kl", "nats", "KL divergence from the model's terminal distribution to the target"},
+    {"mean_length", "transitions", "expected length of a trajectory under the policy"},
+    {"distribution", "1", "the model's probability of each terminal object, row-major over /exact/shape"},
+    // /exact
+    {"target", "1", "the target's probability of each terminal object, row-major over /exact/shape"},
+    {"shape", "1", "sizes of the grid of terminal objects"},
+};
+
+}  // namespace
+
+std::span<const MetricsColumn> metrics_columns() { return columns; }
+
+MetricsColumn find_metrics_column(const std::string& name) {
+  const auto found = std::find_if(std::begin(columns), std::end(columns),
+                                  [&](const MetricsColumn& column) { return name == column.name; });
+  return found == std::end(columns) ? MetricsColumn{"", "", ""} : *found;
+}
+
+}  // namespace tightrope
