@@ -1,0 +1,140 @@
+// The drawing half of ReplayIndex: rate limits, epochs of queries, records within a query.
+#include <algorithm>
+
+#include "tightrope/base/check.hpp"
+#include "tightrope/core/rng.hpp"
+#include "tightrope/learn/replay_index.hpp"
+
+namespace tightrope {
+
+// The decisions of one draw, in order.
+class ReplayIndex::Uniforms {
+ public:
+  Uniforms(uint64_t seed, int64_t draw) : seed_(seed), draw_(static_cast<uint64_t>(draw)) {}
+  double operator()() { return uniform(seed_, Stream::draw, draw_, position_++); }
+
+ private:
+  uint64_t seed_, draw_;
+  uint32_t position_ = 0;
+};
+
+int64_t ReplayIndex::oldest_allowed() const {
+  return deck_.maximum_staleness > 0 ? step_ - deck_.maximum_staleness : always_;
+}
+
+ReplayIndex::Limit ReplayIndex::limit(int64_t groups, int64_t k) const {
+  demand_ = std::max(demand_, groups * k);
+  if (size() == 0 || arrived() < deck_.minimum) return Limit::minimum;
+  const double allowed = deck_.samples_per_insert * static_cast<double>(arrived());
+  if (deck_.samples_per_insert > 0 && static_cast<double>(drawn_ + groups * k) > allowed) {
+    return Limit::samples_per_insert;
+  }
+  return by_newest_.rbegin()->first.first < oldest_allowed() ? Limit::too_stale : Limit::none;
+}
+
+bool ReplayIndex::room_to_insert() const {
+  if (deck_.samples_per_insert == 0 || size() == 0) return true;
+  if (by_newest_.rbegin()->first.first < oldest_allowed()) return true;
+  const double ahead = deck_.samples_per_insert * static_cast<double>(arrived()) - static_cast<double>(drawn_);
+  const double margin = deck_.samples_per_insert * static_cast<double>(deck_.minimum);
+  return ahead < std::max(margin, static_cast<double>(demand_));
+}
+
+// By version and query, so that the order depends on the records alone.
+void ReplayIndex::refill(Epoch epoch, int64_t from) {
+  for (auto at = by_newest_.lower_bound({from, std::numeric_limits<int64_t>::min()}); at != by_newest_.end(); ++at) {
+    at->second->position[epoch] = static_cast<int64_t>(pending_[epoch].size());
+    pending_[epoch].push_back(at->second);
+  }
+}
+
+void ReplayIndex::cross_off(Query& query, Epoch epoch) {
+  const int64_t position = std::exchange(query.position[epoch], -1);
+  if (position < 0) return;
+  auto& pending = pending_[epoch];
+  if (pending.back() != &query) {
+    pending[position] = pending.back();
+    pending[position]->position[epoch] = position;
+  }
+  pending.pop_back();
+}
+
+// There must be a query with a record of version >= from.
+ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, int64_t from, Uniforms& uniforms) {
+  for (;;) {
+    if (pending_[epoch].empty()) refill(epoch, from);
+    const auto& pending = pending_[epoch];
+    const auto i = static_cast<size_t>(uniforms() * static_cast<double>(pending.size()));
+    Query& query = *pending[std::min(i, pending.size() - 1)];
+    const bool still = query.newest >= from;
+    cross_off(query, epoch);
+    if (!still) continue;
+    cross_off(query, epoch == recent ? whole : recent);
+    return query;
+  }
+}
+
+void ReplayIndex::release(Query& query, size_t most) {
+  for (size_t i = 0; i < most; ++i) {
+    const int32_t slot = query.taken[i];
+    taken_[slot] = 0;
+    if (tree_.excluded(slot)) tree_.set_excluded(query.root, slot, false);
+  }
+  query.taken.erase(query.taken.begin(), query.taken.begin() + static_cast<std::ptrdiff_t>(most));
+}
+
+// Without replacement by rejection: a record that comes up again loses its mass, so it costs one retry at most.
+// That is the distribution of drawing one after the other from what is left.
+void ReplayIndex::draw_group(Query& query, int64_t from, int64_t k, Uniforms& uniforms,
+                             std::vector<IndexEntry>& drawn) {
+  const bool distinct = tree_.count_from(query.root, from) >= k;
+  if (!distinct) release(query, query.taken.size());
+  size_t before = query.taken.size();  // taken by earlier groups
+  Mass total = tree_.mass_from(query.root, from);
+  for (int64_t i = 0; i < k;) {
+    const int32_t slot = tree_.pick(query.root, from, total, uniforms());
+    if (slot == ReplayTree::none) {  // every record was taken in this draw: a second round
+      release(query, std::exchange(before, 0));
+      total = tree_.mass_from(query.root, from);
+      continue;
+    }
+    if (distinct && taken_[slot]) {
+      tree_.set_excluded(query.root, slot, true);
+      total = tree_.mass_from(query.root, from);
+      continue;
+    }
+    if (distinct) {
+      taken_[slot] = 1;
+      query.taken.push_back(slot);
+    }
+    ++entries_[slot].uses;
+    drawn.push_back(entries_[slot]);
+    ++i;
+  }
+}
+
+std::vector<IndexEntry> ReplayIndex::draw(int64_t groups, int64_t k, uint64_t seed) {
+  EXPECT(groups > 0 && k > 0);
+  const int64_t allowed = oldest_allowed();
+  VALIDATE(size() > 0 && by_newest_.rbegin()->first.first >= allowed, "nothing can be drawn from the replay store",
+           "it is empty or every record is older than replay.maximum_staleness", "ask limit() before draw()");
+  const int64_t recent_from = std::max(newest_ - deck_.recent_window, allowed);
+  const bool some_recent = by_newest_.rbegin()->first.first >= recent_from;
+  Uniforms uniforms(seed, draws_++);
+  std::vector<IndexEntry> drawn;
+  drawn.reserve(groups * k);
+  std::vector<Query*> touched;
+  touched.reserve(groups);
+  for (int64_t group = 0; group < groups; ++group) {
+    const bool from_recent = uniforms() < deck_.recent_fraction && some_recent;
+    const int64_t from = from_recent ? recent_from : allowed;
+    Query& query = next_query(from_recent ? recent : whole, from, uniforms);
+    draw_group(query, from, k, uniforms, drawn);
+    touched.push_back(&query);
+  }
+  for (Query* query : touched) release(*query, query->taken.size());
+  drawn_ += groups * k;
+  return drawn;
+}
+
+}  // namespace tightrope

@@ -1,0 +1,170 @@
+#include "tightrope/learn/replay_index.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tightrope/base/check.hpp"
+
+namespace tightrope {
+
+ReplayIndex::ReplayIndex(const ReplayDeck& deck, int64_t slots) : deck_(deck), capacity_(slots) {
+  if (deck_.capacity > 0) capacity_ = std::min(capacity_, deck_.capacity);
+  VALIDATE(capacity_ >= 1, "the replay store has room for no record", "replay.bytes over all stores is too little",
+           "raise replay.bytes");
+  VALIDATE(capacity_ <= std::numeric_limits<int32_t>::max(), "the replay store has more than 2^31 slots",
+           "slots are numbered in 32 bits", "set replay.capacity");
+}
+
+ReplayIndex::Rank ReplayIndex::rank(const IndexEntry& entry) const {
+  return {deck_.keep == "highest_reward" ? entry.log_reward : 0, entry.version, entry.ticket};
+}
+
+double ReplayIndex::exponent(const IndexEntry& entry) const {
+  if (deck_.within == "uniform") return 0;
+  // A reward of 0 (log -inf) is drawn only where nothing else is left, not never: the range must stay drawable.
+  constexpr double most = 1e300;
+  return std::clamp(deck_.inverse_temperature * std::clamp(entry.log_reward, -most, most), -most, most);
+}
+
+std::optional<int64_t> ReplayIndex::insert(IndexEntry entry) {
+  VALIDATE(!std::isnan(entry.log_reward), "log reward of sample " + std::to_string(entry.id) + " is NaN",
+           "its rank among the others is undefined", "check the reward of the task");
+  newest_ = std::max(newest_, entry.version);
+  entry.ticket = static_cast<uint64_t>(next_ticket_);
+  entry.uses = 0;
+  const auto query = queries_.find(entry.query);
+  if (deck_.deduplicate && query != queries_.end()) {
+    const auto equal = query->second.contents.find(entry.content);
+    if (equal != query->second.contents.end()) return insert_duplicate(entry, equal->second);
+  }
+  const Ranks* full = nullptr;
+  if (deck_.capacity_per_query > 0 && query != queries_.end() &&
+      static_cast<int64_t>(query->second.ranks.size()) >= deck_.capacity_per_query) {
+    full = &query->second.ranks;
+  } else if (size() >= capacity_) {
+    full = &ranks_;
+  }
+  entry.slot = size();
+  Query* left = nullptr;
+  if (full) {
+    const auto [worst, slot] = *full->begin();
+    if (rank(entry) < worst) {
+      ++refused_;
+      return std::nullopt;
+    }
+    entry.slot = slot;
+    left = &leave(slot);
+    ++evicted_;
+  }
+  enter(entry);
+  if (left && left->root == ReplayTree::none) forget(*left);
+  ++next_ticket_;
+  ++inserted_;
+  return entry.slot;
+}
+
+std::optional<int64_t> ReplayIndex::insert_duplicate(const IndexEntry& entry, int32_t slot) {
+  ++refused_;
+  if (entry.version < entries_[slot].version) return std::nullopt;
+  IndexEntry refreshed = entry;
+  refreshed.slot = slot;
+  refreshed.uses = entries_[slot].uses;
+  leave(slot);
+  enter(refreshed);
+  ++next_ticket_;
+  return slot;
+}
+
+void ReplayIndex::enter(const IndexEntry& entry) {
+  const auto slot = static_cast<int32_t>(entry.slot);
+  if (entry.slot == size()) {
+    entries_.push_back(entry);
+    taken_.push_back(0);
+  } else {
+    entries_[slot] = entry;
+  }
+  Query& query = queries_[entry.query];
+  query.query = entry.query;
+  tree_.insert(query.root, slot, entry.version, entry.ticket, exponent(entry));
+  ranks_.emplace(rank(entry), slot);
+  if (deck_.capacity_per_query > 0) query.ranks.emplace(rank(entry), slot);
+  if (deck_.deduplicate) query.contents[entry.content] = slot;
+  note_newest(query);
+}
+
+ReplayIndex::Query& ReplayIndex::leave(int32_t slot) {
+  const IndexEntry& entry = entries_[slot];
+  Query& query = queries_.at(entry.query);
+  tree_.erase(query.root, slot);
+  ranks_.erase(rank(entry));
+  if (deck_.capacity_per_query > 0) query.ranks.erase(rank(entry));
+  if (deck_.deduplicate) query.contents.erase(entry.content);
+  note_newest(query);
+  return query;
+}
+
+void ReplayIndex::forget(Query& query) {
+  cross_off(query, recent);
+  cross_off(query, whole);
+  queries_.erase(queries_.find(query.query));
+}
+
+void ReplayIndex::note_newest(Query& query) {
+  const int64_t version = query.root == ReplayTree::none ? always_ : tree_.newest_version(query.root);
+  if (version == query.newest) return;
+  if (query.newest != always_) by_newest_.erase({query.newest, query.query});
+  if (version != always_) by_newest_.emplace(std::pair(version, query.query), &query);
+  query.newest = version;
+}
+
+ReplayIndex::Snapshot ReplayIndex::snapshot() const {
+  Snapshot snapshot;
+  snapshot.entries = entries_;
+  std::sort(snapshot.entries.begin(), snapshot.entries.end(),
+            [](const IndexEntry& a, const IndexEntry& b) { return a.ticket < b.ticket; });
+  std::vector<int64_t>& c = snapshot.counters;
+  std::apply([&](const auto&... counter) { c = {counter...}; }, counters(*this));
+  for (const auto& pending : pending_) c.push_back(static_cast<int64_t>(pending.size()));
+  for (const auto& pending : pending_) {
+    for (const Query* query : pending) c.push_back(query->query);
+  }
+  return snapshot;
+}
+
+void ReplayIndex::restore(const Snapshot& snapshot) {
+  const std::vector<int64_t>& c = snapshot.counters;
+  const auto records = static_cast<int64_t>(snapshot.entries.size());
+  VALIDATE(records <= capacity_,
+           "the checkpoint's replay store holds " + std::to_string(records) + " records, this one " +
+               std::to_string(capacity_),
+           "replay.bytes or replay.capacity is smaller than in the run that wrote it", "restart with its deck");
+  const char* damaged = "the checkpoint's replay index does not fit together";
+  constexpr size_t fixed = std::tuple_size_v<decltype(counters(*this))>;
+  const bool whole_counters = c.size() >= fixed + 2 && c[fixed] >= 0 && c[fixed + 1] >= 0 &&
+                              static_cast<int64_t>(c.size() - fixed - 2) == c[fixed] + c[fixed + 1];
+  VALIDATE(whole_counters, damaged, "its counters have another length", "restart from an earlier checkpoint");
+  *this = ReplayIndex(deck_, capacity_);
+  entries_.resize(records);
+  taken_.resize(records);
+  std::vector<char> seen(records);
+  for (const IndexEntry& entry : snapshot.entries) {
+    VALIDATE(entry.slot >= 0 && entry.slot < records && !seen[entry.slot], damaged, "its slots are not one row",
+             "restart from an earlier checkpoint");
+    seen[entry.slot] = 1;
+    enter(entry);
+  }
+  size_t at = 0;
+  std::apply([&](auto&... counter) { ((counter = c[at++]), ...); }, counters(*this));
+  at += pending_.size();
+  for (size_t epoch = 0; epoch < pending_.size(); ++epoch) {
+    for (int64_t i = 0; i < c[fixed + epoch]; ++i) {
+      const auto query = queries_.find(c[at++]);
+      VALIDATE(query != queries_.end(), damaged, "an epoch names a query without records",
+               "restart from an earlier checkpoint");
+      query->second.position[epoch] = i;
+      pending_[epoch].push_back(&query->second);
+    }
+  }
+}
+
+}  // namespace tightrope
