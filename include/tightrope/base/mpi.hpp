@@ -33,7 +33,22 @@ class Session {
 int guarded(const std::function<int()>& body);
 void set_step(int64_t step);  // for the message of guarded(); any thread
 
-std::string library_version();            // one line
+// Names the wait that this rank's main thread is about to enter, for a watchdog: "MPI_Barrier", "lane 3 is full".
+// `what` must be a literal or outlive the scope.  The calls below that can block do this themselves.
+class Waiting {
+ public:
+  explicit Waiting(const char* what);
+  ~Waiting();
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  const char* before_;
+};
+const char* waiting_in();  // any thread; "" outside of waits
+
+bool thread_multiple();         // whether MPI gave MPI_THREAD_MULTIPLE
+std::string library_version();  // one line
 std::string host_name();
 // "OMPI_MCA_osc=sm,ucx (set by tightrope)" ...: one line per setting that matters here.
 std::vector<std::string> effective_settings();
@@ -41,27 +56,27 @@ std::vector<std::string> effective_settings();
 // A communicator, owned.  All calls are collective over it unless marked local.
 class Comm {
  public:
-  static Comm world();                     // a duplicate of MPI_COMM_WORLD
+  static Comm world();  // a duplicate of MPI_COMM_WORLD
   Comm duplicate() const;
-  Comm split(int color, int key) const;    // color < 0: this rank is in none; then size() is 0
-  Comm split_by_node() const;              // ranks that share memory
+  Comm split(int color, int key) const;  // color < 0: this rank is in none; then size() is 0
+  Comm split_by_node() const;            // ranks that share memory
   Comm(Comm&&) noexcept;
   Comm& operator=(Comm&&) noexcept;
   ~Comm();
 
-  int rank() const { return rank_; }       // local
-  int size() const { return size_; }       // local
+  int rank() const { return rank_; }  // local
+  int size() const { return size_; }  // local
   void barrier() const;
   void broadcast(std::span<std::byte> bytes, int root) const;
   std::string broadcast(const std::string& text, int root) const;
-  void sum(std::span<double> values) const;         // in place, on all ranks
+  void sum(std::span<double> values) const;  // in place, on all ranks
   void sum(std::span<int64_t> values) const;
   void max(std::span<int64_t> values) const;
   void sum(std::span<float> values) const;
   std::vector<int64_t> gather_all(int64_t value) const;
   std::vector<std::string> gather(const std::string& text, int root) const;  // empty off root
-  void poll() const;                       // local: enters MPI once, so that one-sided operations at this rank move
-  void* native() const;                    // address of the MPI_Comm, for comm/ and base/hdf5
+  void poll() const;     // local: enters MPI once, so that one-sided operations at this rank move
+  void* native() const;  // address of the MPI_Comm, for comm/ and base/hdf5
 
  private:
   Comm();
@@ -69,6 +84,11 @@ class Comm {
   std::unique_ptr<Handle> handle_;
   int rank_ = 0, size_ = 0;
 };
+
+// Collective.  Throws the same Failure on all ranks where the memory that windows live in cannot
+// hold `bytes_here` of every rank of the node: /dev/shm (or OMPI_MCA_osc_sm_backing_directory) where ranks share a
+// node, the free memory of the node always.  Call it once with the sum over all windows before any is made.
+void check_shared_memory(const Comm& comm, int64_t bytes_here);
 
 // One-sided memory, one for the life of its owner: MPI_Win_allocate with one lock_all(NOCHECK).
 // Offsets are bytes.  put and get are complete at both ends after flush(target).
@@ -79,11 +99,11 @@ class Window {
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
 
-  std::span<std::byte> local() const;       // this rank's part
+  std::span<std::byte> local() const;  // this rank's part
   void put(int target, int64_t offset, std::span<const std::byte> bytes);
   void get(int target, int64_t offset, std::span<std::byte> bytes);  // completes with flush
   void flush(int target);
-  void sync();                              // orders this rank's own loads and stores with the window
+  void sync();  // orders this rank's own loads and stores with the window
   int rank() const;
 
  private:

@@ -5,7 +5,8 @@
 // and a single reader (that trainer).  The writer puts `reserved`, flushes, puts records, flushes, puts `committed`,
 // flushes; the reader copies, then re-reads `reserved`, and checks XXH3-64 over (ticket, length, kind, version,
 // payload).  Cursors are byte counts that only grow and always stand on record boundaries.  An overtaken reader
-// jumps to `committed` and counts what it skipped.  A bounded lane never overtakes: append says full instead.
+// goes on at a record boundary within the newest half of the lane and counts what it skipped.  A bounded lane never
+// overtakes: append says full instead.  The protocol itself is in lane.hpp and store.hpp.
 // Stores.  Fixed slots of the longest record, written only by their owner, readable by every rank: a seqlock
 // (stamp, bytes, stamp) and the same checksum.  DESIGN decisions 1-3.
 #include <cstddef>
@@ -16,6 +17,8 @@
 #include <vector>
 
 #include "tightrope/base/mpi.hpp"
+#include "tightrope/comm/lane.hpp"
+#include "tightrope/comm/store.hpp"
 
 namespace tightrope {
 
@@ -28,23 +31,12 @@ struct ReplayGeometry {
   int64_t report_bytes = 65536;  // room for a searcher's latest report
   bool bounded = false;
 
-  int64_t slot_bytes() const;    // with header
-  int64_t part_bytes() const;    // of one trainer's part, all lanes and the store
-};
-
-enum class RecordKind : uint32_t { pad = 0, trajectory = 1, phase_end = 2 };
-
-struct LaneRecord {
-  RecordKind kind;
-  uint64_t ticket;    // of this lane, from 0, without gaps
-  int64_t version;
-  std::span<const std::byte> payload;  // valid until the callback returns
-};
-
-struct LaneCounts {
-  uint64_t records = 0;   // delivered
-  uint64_t skipped = 0;   // tickets lost to overtaking
-  uint64_t rejected = 0;  // copies that failed their check and were read again
+  int64_t ring_bytes() const;                 // of one lane as it is made
+  int64_t slot_bytes() const;                 // with header
+  int64_t part_bytes() const;                 // of one trainer's part, all lanes and the store
+  int64_t report_offset(int searcher) const;  // bytes from the start of the part
+  int64_t slot_offset(int64_t slot) const;
+  LaneLayout lane(int searcher) const;
 };
 
 class ReplayWindow {
@@ -52,13 +44,9 @@ class ReplayWindow {
   ReplayWindow(const mpi::Comm& comm, const ReplayGeometry& geometry);  // collective
 
   // --- searcher side (only searcher `searcher` may call) ---
-  struct Outgoing {
-    RecordKind kind = RecordKind::trajectory;
-    int64_t version = 0;
-    std::span<const std::byte> payload;
-  };
-  // Appends as many of the records as fit, in order, in one reserve/put/commit; returns how many.
-  // Unbounded lanes always take all.  Never waits for the reader.
+  using Outgoing = OutgoingRecord;
+  // Appends as many of the records as fit, in order, in one reserve/put/commit per half lane; returns how many.
+  // Unbounded lanes always take all.  Never waits for the reader.  Payloads may be empty.
   size_t append(int trainer, int searcher, std::span<const Outgoing> records);
   // Replaces the searcher's report at that trainer; the reader sees the whole or the previous one.
   void report(int trainer, int searcher, std::span<const std::byte> bytes);
@@ -72,6 +60,7 @@ class ReplayWindow {
 
   // --- stores ---
   void write(int64_t slot, uint64_t ticket, std::span<const std::byte> payload);  // own store
+  void write(int64_t slot, uint64_t ticket, const LaneRecord& record);            // the same; keeps the searcher's hash
   // Any rank, any store.  False where the slot holds another ticket or is being rewritten.
   bool read(int trainer, int64_t slot, uint64_t ticket, std::vector<std::byte>& payload);
   // Own store, without a copy: empty where the slot holds another ticket.  Valid until write(slot).
@@ -80,14 +69,16 @@ class ReplayWindow {
   const ReplayGeometry& geometry() const { return geometry_; }
 
  private:
-  struct Writer { uint64_t reserved = 0, consumed = 0, ticket = 0; uint64_t report_sequence = 0; };
-  struct Reader { uint64_t cursor = 0, ticket = 0, report_sequence = 0; LaneCounts counts; };
+  struct Reports {
+    uint64_t written = 0, taken = 0;  // sequence numbers, from 1
+  };
 
   ReplayGeometry geometry_;
   mpi::Window window_;
-  std::vector<Writer> writers_;  // [trainer]
-  std::vector<Reader> readers_;  // [searcher]
-  std::vector<std::byte> scratch_;
+  std::vector<LaneWriter> writers_;          // [trainer * searchers + searcher]
+  std::vector<LaneReader<>> readers_;        // [searcher]; empty off the trainers
+  std::vector<Reports> reports_;             // as writers_ for written, [searcher] for taken
+  std::vector<std::byte> gather_, scratch_;  // of append and of drain: the two may run in two threads
 };
 
 }  // namespace tightrope

@@ -39,6 +39,17 @@ class WeightBoard {
   uint64_t retries() const { return retries_; }  // refreshes that were lapped or torn
 
  private:
+  struct ControlBlock;
+  struct Stamps;
+  ControlBlock read_control();
+  std::span<std::byte> buffer(int64_t number);  // publisher: its own memory
+  int64_t buffer_offset(int64_t number) const;
+  int64_t chunks() const;
+  int64_t packed_bytes() const;
+  int64_t data_offset() const;  // within a buffer: after the stamps and the checksums
+  int64_t buffer_bytes() const;
+  bool fetch(int64_t number, int64_t version);  // a whole buffer into scratch_; false where it was lapped
+
   int publisher_;
   int64_t values_;
   Precision precision_;
@@ -46,7 +57,8 @@ class WeightBoard {
   mpi::Window window_;
   int64_t published_ = 0;  // how often; picks the buffer
   uint64_t retries_ = 0;
-  std::vector<std::byte> scratch_;
+  std::vector<std::byte> scratch_;  // packed weights: the caller's span changes only when all of them are right
+  std::vector<uint64_t> checksums_;
 };
 
 }  // namespace tightrope
