@@ -19,6 +19,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <typeindex>
 #include <variant>
@@ -31,7 +32,8 @@ struct Range {
   double most = std::numeric_limits<double>::infinity();
 };
 
-// How the text of a value is read: count "1e6", bytes "512MiB", seconds "90s" "3h50m", flag "yes|no|true|false|1|0".
+// How the text of a value is read: count "1e6", bytes "512MiB", seconds "90s" "3h50m" "250ms",
+// flag yes|no|true|false|on|off|1|0.  A text is the rest of the line; only a text may be empty.
 enum class Kind { count, real, bytes, seconds, flag, text, choice };
 
 struct Field {
@@ -96,7 +98,9 @@ class DeckError : public std::runtime_error {
 class Deck {
  public:
   // `text` is the deck's content, `file` its name in messages; overrides are "--section.key=value" arguments.
-  // Throws DeckError with every unknown, repeated, abbreviated, malformed or out-of-range key.
+  // Throws DeckError with every unknown, repeated, abbreviated, malformed or out-of-range key: the file's in its
+  // order, then the command line's.  Throws std::logic_error where the schema breaks its own rules (a key listed
+  // twice, a default out of its range).
   Deck(const Schema& schema, const std::string& text, const std::string& file,
        const std::vector<std::string>& overrides);
 
@@ -118,12 +122,13 @@ class Deck {
   static std::string markdown(const Schema& schema);  // docs/deck.md
 
  private:
-  const std::any& holder(std::type_index type) const;
   struct Section {
     std::string name, help;
     std::any holder;
-    std::vector<Field> fields;
+    std::vector<Field> fields;  // their targets live in holder; copies of a deck share it and never change it
   };
+  static std::vector<Section> open(const Schema& schema);  // every field at its default
+  const std::any& holder(std::type_index type) const;
   std::vector<Section> sections_;
   std::map<std::type_index, size_t> by_type_;
   std::map<std::string, std::string> origin_;
