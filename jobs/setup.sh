@@ -14,8 +14,10 @@ torch_version=2.15.0
 cuda_range='>=13,<14'  # what this LibTorch was built against
 
 install_packages() {  # install_packages PACKAGE...
-  as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+  local messages
+  messages=$(as_root apt-get update -qq 2>&1 &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" 2>&1) ||
+    { printf '%s\n' "$messages"; echo "error: apt-get could not install $*" >&2; return 1; }
 }
 
 system_packages() {
