@@ -5,7 +5,6 @@
 // Sequences, sets and graphs of variable length pad their states; length is counted by the adapter.
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace tightrope {
@@ -40,11 +39,13 @@ class Environment {
   virtual void observe(std::span<const int32_t> states, std::span<int32_t> active) const = 0;
   virtual void log_reward(std::span<const int32_t> terminal_states, std::span<float> nats) const = 0;
 
-  // Most states that an exact sum over the whole DAG may visit; 0 = too many to enumerate.
+  // States of the whole DAG where an exact sum over it is reasonable; 0 = too many to enumerate.
   virtual int64_t enumerable_states() const { return 0; }
-  // Extra measures of terminal states, by name (modes found, distances); added to evaluations.
-  virtual std::vector<std::string> measures() const { return {}; }
-  virtual void measure(std::span<const int32_t>, std::span<double>) const {}
+  // The lengths of the axes where terminal states in ascending order fill a box (for plots); empty where they do not.
+  virtual std::vector<int64_t> box() const { return {}; }
+  // Modes that evaluations count: how many there are, and which one a terminal state belongs to (-1 = none).
+  virtual int64_t modes() const { return 0; }
+  virtual int64_t mode_of(std::span<const int32_t> /*terminal_state*/) const { return -1; }
 };
 
 // Writes the batch loops for an environment that is written state by state.  E derives from PerState<E> and has

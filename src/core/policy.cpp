@@ -1,0 +1,46 @@
+#include "tightrope/core/policy.hpp"
+
+#include <numeric>
+#include <stdexcept>
+
+#include "tightrope/base/check.hpp"
+
+namespace tightrope {
+namespace {
+
+int64_t values_of(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+}  // namespace
+
+void ParameterSet::add(const std::string& name, const std::string& group, std::vector<int64_t> shape) {
+  EXPECT(!flat_.defined());
+  const int64_t count = values_of(shape);
+  if (groups_.empty() || groups_.back().name != group) groups_.push_back({group, size(), 0});
+  parameters_.push_back({name, group, std::move(shape), size(), {}});
+  groups_.back().size += count;
+}
+
+void ParameterSet::finish() {
+  flat_ = at::zeros({size()}, at::kFloat);
+  gradient_ = at::zeros({size()}, at::kFloat);
+  for (Parameter& parameter : parameters_) {
+    const int64_t count = values_of(parameter.shape);
+    parameter.value = flat_.narrow(0, parameter.offset, count).view(parameter.shape).detach();
+    parameter.value.set_requires_grad(true);
+    parameter.value.mutable_grad() = gradient_.narrow(0, parameter.offset, count).view(parameter.shape);
+  }
+}
+
+const Tensor& ParameterSet::at(const std::string& name) const {
+  for (const Parameter& parameter : parameters_)
+    if (parameter.name == name) return parameter.value;
+  throw std::out_of_range("no parameter is called " + name);
+}
+
+int64_t ParameterSet::size() const { return groups_.empty() ? 0 : groups_.back().offset + groups_.back().size; }
+
+void ParameterSet::zero_gradient() { gradient_.zero_(); }
+
+}  // namespace tightrope

@@ -1,0 +1,48 @@
+#include "tightrope/tasks/registry.hpp"
+
+#include "tightrope/tasks/environment_task.hpp"
+#include "tightrope/tasks/environments.hpp"
+
+namespace tightrope {
+namespace {
+
+// A row of the registry for an environment whose section is S.
+template <class S, std::unique_ptr<const Environment> (*make)(const S&)>
+constexpr TaskEntry environment_row() {
+  return {S::section, [](Schema& schema) { schema.add<S>("only where task.kind = " + std::string(S::section)); },
+          [](const Deck& deck) -> std::unique_ptr<Task> {
+            return std::make_unique<EnvironmentTask>(make(deck.get<S>()), deck.get<MlpDeck>(),
+                                                     deck.get<EvaluationDeck>());
+          }};
+}
+
+constexpr TaskEntry kTasks[] = {
+    environment_row<HypergridDeck, make_hypergrid>(),
+    environment_row<BitsDeck, make_bits>(),
+};
+
+}  // namespace
+
+std::span<const TaskEntry> tasks() { return kTasks; }
+
+void TaskDeck::fields(FieldList& f) {
+  std::vector<std::string> names;
+  for (const TaskEntry& entry : kTasks) names.emplace_back(entry.name);
+  f.choice("kind", kind, names, "what is sampled; its own section has the same name");
+}
+
+void declare_tasks(Schema& schema) {
+  schema.add<TaskDeck>("what is sampled");
+  for (const TaskEntry& entry : kTasks) entry.declare(schema);
+  schema.add<MlpDeck>("the network");
+  schema.add<EvaluationDeck>("how progress is measured");
+}
+
+std::unique_ptr<Task> make_task(const Deck& deck) {
+  const std::string& kind = deck.get<TaskDeck>().kind;
+  for (const TaskEntry& entry : kTasks)
+    if (kind == entry.name) return entry.make(deck);
+  throw std::logic_error("task.kind is checked by the deck");
+}
+
+}  // namespace tightrope
