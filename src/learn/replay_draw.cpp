@@ -59,28 +59,36 @@ void ReplayIndex::cross_off(Query& query, Epoch epoch) {
   pending.pop_back();
 }
 
-// There must be a query with a record of version >= from.
-ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, int64_t from, Uniforms& uniforms) {
+// There must be a query with a record of version >= from[epoch].  A drawn query is crossed off both epochs, and two
+// empty ones start together: where every query has recent records they are one epoch, whatever m is.
+ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, const std::array<int64_t, 2>& from, Uniforms& uniforms) {
+  const Epoch other = epoch == recent ? whole : recent;
   for (;;) {
-    if (pending_[epoch].empty()) refill(epoch, from);
+    if (pending_[epoch].empty()) {
+      refill(epoch, from[epoch]);
+      if (pending_[other].empty()) refill(other, from[other]);
+    }
     const auto& pending = pending_[epoch];
     const auto i = static_cast<size_t>(uniforms() * static_cast<double>(pending.size()));
     Query& query = *pending[std::min(i, pending.size() - 1)];
-    const bool still = query.newest >= from;
+    const bool still = query.newest >= from[epoch];
     cross_off(query, epoch);
     if (!still) continue;
-    cross_off(query, epoch == recent ? whole : recent);
+    cross_off(query, other);
     return query;
   }
 }
 
-void ReplayIndex::release(Query& query, size_t most) {
-  for (size_t i = 0; i < most; ++i) {
-    const int32_t slot = query.taken[i];
+void ReplayIndex::release(Query& query, size_t first, size_t last, int64_t from) {
+  const auto begin = query.taken.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = query.taken.begin() + static_cast<std::ptrdiff_t>(last);
+  const auto released = [&](int32_t slot) {
+    if (entries_[slot].version < from) return false;
     taken_[slot] = 0;
     if (tree_.excluded(slot)) tree_.set_excluded(query.root, slot, false);
-  }
-  query.taken.erase(query.taken.begin(), query.taken.begin() + static_cast<std::ptrdiff_t>(most));
+    return true;
+  };
+  query.taken.erase(std::remove_if(begin, end, released), end);
 }
 
 // Without replacement by rejection: a record that comes up again loses its mass, so it costs one retry at most.
@@ -88,13 +96,16 @@ void ReplayIndex::release(Query& query, size_t most) {
 void ReplayIndex::draw_group(Query& query, int64_t from, int64_t k, Uniforms& uniforms,
                              std::vector<IndexEntry>& drawn) {
   const bool distinct = tree_.count_from(query.root, from) >= k;
-  if (!distinct) release(query, query.taken.size());
-  size_t before = query.taken.size();  // taken by earlier groups
+  if (!distinct) release(query, 0, query.taken.size(), from);
+  size_t earlier = query.taken.size();  // taken by earlier groups
+  size_t last_round = 0;                // of this group, taken before a second round began
   Mass total = tree_.mass_from(query.root, from);
-  for (int64_t i = 0; i < k;) {
+  for (size_t i = 0; i < static_cast<size_t>(k);) {
     const int32_t slot = tree_.pick(query.root, from, total, uniforms());
-    if (slot == ReplayTree::none) {  // every record was taken in this draw: a second round
-      release(query, std::exchange(before, 0));
+    if (slot == ReplayTree::none) {  // each was taken in this draw: a second round, without what this group has
+      release(query, 0, earlier, from);
+      earlier = query.taken.size() - i;
+      last_round = i;
       total = tree_.mass_from(query.root, from);
       continue;
     }
@@ -111,6 +122,7 @@ void ReplayIndex::draw_group(Query& query, int64_t from, int64_t k, Uniforms& un
     drawn.push_back(entries_[slot]);
     ++i;
   }
+  release(query, earlier, earlier + last_round, from);
 }
 
 std::vector<IndexEntry> ReplayIndex::draw(int64_t groups, int64_t k, uint64_t seed) {
@@ -118,21 +130,20 @@ std::vector<IndexEntry> ReplayIndex::draw(int64_t groups, int64_t k, uint64_t se
   const int64_t allowed = oldest_allowed();
   VALIDATE(size() > 0 && by_newest_.rbegin()->first.first >= allowed, "nothing can be drawn from the replay store",
            "it is empty or every record is older than replay.maximum_staleness", "ask limit() before draw()");
-  const int64_t recent_from = std::max(newest_ - deck_.recent_window, allowed);
-  const bool some_recent = by_newest_.rbegin()->first.first >= recent_from;
+  const std::array<int64_t, 2> from = {std::max(newest_ - deck_.recent_window, allowed), allowed};  // [epoch]
+  const bool some_recent = by_newest_.rbegin()->first.first >= from[recent];
   Uniforms uniforms(seed, draws_++);
   std::vector<IndexEntry> drawn;
   drawn.reserve(groups * k);
   std::vector<Query*> touched;
   touched.reserve(groups);
   for (int64_t group = 0; group < groups; ++group) {
-    const bool from_recent = uniforms() < deck_.recent_fraction && some_recent;
-    const int64_t from = from_recent ? recent_from : allowed;
-    Query& query = next_query(from_recent ? recent : whole, from, uniforms);
-    draw_group(query, from, k, uniforms, drawn);
+    const Epoch epoch = uniforms() < deck_.recent_fraction && some_recent ? recent : whole;
+    Query& query = next_query(epoch, from, uniforms);
+    draw_group(query, from[epoch], k, uniforms, drawn);
     touched.push_back(&query);
   }
-  for (Query* query : touched) release(*query, query->taken.size());
+  for (Query* query : touched) release(*query, 0, query->taken.size(), always_);
   drawn_ += groups * k;
   return drawn;
 }

@@ -143,9 +143,10 @@ class ReplayIndex {
   int64_t arrived() const { return inserted_ + refused_; }
   void refill(Epoch epoch, int64_t from);
   void cross_off(Query& query, Epoch epoch);
-  Query& next_query(Epoch epoch, int64_t from, Uniforms& uniforms);
+  Query& next_query(Epoch epoch, const std::array<int64_t, 2>& from, Uniforms& uniforms);
   void draw_group(Query& query, int64_t from, int64_t k, Uniforms& uniforms, std::vector<IndexEntry>& drawn);
-  void release(Query& query, size_t most);  // the first `most` taken records may be drawn again
+  // Of the records query.taken[first, last), those of version >= from may be drawn again.
+  void release(Query& query, size_t first, size_t last, int64_t from);
 
   ReplayDeck deck_;
   int64_t capacity_ = 0;
