@@ -73,6 +73,13 @@ std::string cell(const std::string& text) {
   return out;
 }
 
+std::string code(const std::string& text) {
+  if (text.empty()) return "";
+  std::string out(1, '`');
+  out += cell(text);
+  return out += '`';
+}
+
 std::string unit_of(const Field& field) {
   switch (field.kind) {
     case Kind::bytes:
@@ -113,7 +120,7 @@ std::string Deck::print() const {
   constexpr size_t widest = 44;  // comments line up, unless a value is longer than this
   std::string out;
   for (const auto& section : sections_) {
-    out += (out.empty() ? "" : "\n");
+    if (!out.empty()) out += '\n';
     if (!section.help.empty()) out += "# " + section.help + "\n";
     out += "[" + section.name + "]\n";
     for (const auto& field : section.fields) {
@@ -141,7 +148,8 @@ std::string Deck::resolved() const {
 std::string Deck::help(const Schema& schema) {
   std::string out;
   for (const auto& section : open(schema)) {
-    out += (out.empty() ? "" : "\n") + deck_value::help(section.name, section.help, section.fields);
+    if (!out.empty()) out += '\n';
+    out += deck_value::help(section.name, section.help, section.fields);
   }
   return out;
 }
@@ -153,8 +161,8 @@ std::string Deck::markdown(const Schema& schema) {
     out += "\n| key | default | unit | range | meaning |\n|---|---|---|---|---|\n";
     for (const auto& field : section.fields) {
       const std::string value = deck_value::print(field);
-      out += "| `" + field.name + "` | " + (value.empty() ? "" : "`" + cell(value) + "`") + " | " +
-             cell(unit_of(field)) + " | " + cell(deck_value::range(field)) + " | " + cell(field.help) + " |\n";
+      out += "| `" + field.name + "` | " + code(value) + " | " + cell(unit_of(field)) + " | " +
+             cell(deck_value::range(field)) + " | " + cell(field.help) + " |\n";
     }
   }
   return out;

@@ -54,10 +54,10 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::string did_you_mean(const std::string& name) { return "; did you mean '" + name + "'?"; }
+std::string did_you_mean(const std::string& name) { return "; did you mean " + quoted(name) + "?"; }
 
 std::string unknown_key(const std::string& full, const std::string& key, const Names& names) {
-  const std::string problem = "unknown key '" + shown(full) + "'";
+  const std::string problem = "unknown key " + quoted(full);
   if (const auto near = nearest(full, names.keys); !near.empty()) return problem + did_you_mean(near);
   if (!key.empty() && contains(names.keys, key)) return problem + did_you_mean(key);
   for (const auto& name : names.keys) {
@@ -71,13 +71,13 @@ std::string unknown_key(const std::string& full, const std::string& key, const N
 }
 
 std::string unknown_section(const std::string& section, const Names& names) {
-  const std::string problem = "unknown section '" + shown(section) + "'";
+  const std::string problem = "unknown section " + quoted(section);
   if (const auto near = nearest(section, names.sections); !near.empty()) return problem + did_you_mean(near);
   return problem + " (no section is near it) see --help for all sections";
 }
 
 std::string repeated_key(const std::string& full, const std::string& first) {
-  return "repeated key '" + full + "' (first " + first + ") keep one of them";
+  return "repeated key " + quoted(full) + " (first " + first + ") keep one of them";
 }
 
 std::string without_comment(const std::string& line) {
@@ -116,7 +116,7 @@ class FileReader {
     section_ = trimmed(line.substr(1, line.size() - 2));
     state_ = Place::unknown;
     if (line.size() < 2 || line.back() != ']') {
-      report("'" + shown(line) + "' is not a section (no ']' at its end) write [section]");
+      report(quoted(line) + " is not a section (no ']' at its end) write [section]");
     } else if (!contains(names_.sections, section_)) {
       report(unknown_section(section_, names_));
     } else {
@@ -127,10 +127,10 @@ class FileReader {
   void assign(const std::string& line) {
     const size_t equals = line.find('=');
     if (equals == std::string::npos) {
-      return report("'" + shown(line) + "' is not an assignment (the line has no '=') write key = value");
+      return report(quoted(line) + " is not an assignment (the line has no '=') write key = value");
     }
     const std::string key = trimmed(line.substr(0, equals));
-    if (key.empty()) return report("'" + shown(line) + "' has no key (nothing before '=') write key = value");
+    if (key.empty()) return report(quoted(line) + " has no key (nothing before '=') write key = value");
     if (state_ == Place::outside) return outside(key);
     if (state_ == Place::unknown) return;
     const std::string full = section_ + "." + key;
@@ -143,9 +143,9 @@ class FileReader {
   void outside(const std::string& key) {
     const auto same = std::find_if(names_.keys.begin(), names_.keys.end(),
                                    [&](const std::string& name) { return name == key || tail(name) == key; });
-    const std::string where =
-        same == names_.keys.end() ? "its [section]" : "[" + same->substr(0, same->find('.')) + "]";
-    report("key '" + shown(key) + "' is outside a section (every key belongs to one) put it under " + where);
+    std::string where = "its [section]";
+    if (same != names_.keys.end()) where = std::string("[").append(*same, 0, same->find('.')) + "]";
+    report("key " + quoted(key) + " is outside a section (every key belongs to one) put it under " + where);
   }
 
   std::string file_;
@@ -162,7 +162,7 @@ Line read_override(const std::string& argument, const Names& names, std::map<std
   const std::string flag = trimmed(argument.substr(0, equals));
   Line line{shown(flag), "command line", "", "", ""};
   if (!flag.starts_with("--") || flag.size() == 2) {
-    line.where = "'" + shown(argument) + "'";
+    line.where = quoted(argument);
     line.problem = "not an override (overrides begin with two dashes) write --section.key=value";
     return line;
   }
@@ -219,6 +219,12 @@ std::string shown(const std::string& text) {
   std::string out = text.substr(0, cut);
   std::replace_if(out.begin(), out.end(), is_control, '?');
   return cut < text.size() ? out + "..." : out;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out(1, '\'');
+  out += shown(text);
+  return out += '\'';
 }
 
 }  // namespace deck_text

@@ -30,5 +30,6 @@ std::string trimmed(const std::string& text);
 bool is_control(char c);  // other than tab
 // For messages: short, and without control characters.
 std::string shown(const std::string& text);
+std::string quoted(const std::string& text);  // 'shown'
 
 }  // namespace tightrope::deck_text
