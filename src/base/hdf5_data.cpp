@@ -12,7 +12,7 @@
 namespace tightrope::h5 {
 namespace {
 
-constexpr int64_t round_bytes = int64_t{1} << 30;  // of one collective write per rank: MPI counts are ints
+constexpr int64_t piece_bytes = int64_t{1} << 30;  // of one write: MPI counts are ints
 
 struct TypeRow {
   Type type;
@@ -50,29 +50,27 @@ std::vector<int64_t> gather(const mpi::Comm* comm, int64_t value) {
   return comm ? comm->gather_all(value) : std::vector<int64_t>{value};
 }
 
-// Writes `bytes` at value `first`, in as many rounds as the longest slab of all ranks needs.
-bool write_slab(hid_t dataset, const mpi::Comm* comm, Type type, int64_t first, int64_t longest,
-                std::span<const std::byte> bytes) {
-  const Id transfer(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
-  if (comm) H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE);
-  const int64_t size = bytes_of(type), step = round_bytes / size;
+// True where all ranks say so: a slab may fail on one rank alone, and the next collective call would wait for it.
+bool on_all(const mpi::Comm* comm, bool good) {
+  int64_t bad = good ? 0 : 1;
+  if (comm) comm->max(std::span(&bad, 1));
+  return bad == 0;
+}
+
+// Writes `bytes` from value `first` on, each rank for itself: slabs are contiguous, so there is nothing to gather, and
+// where a disk fills up under a collective write Open MPI 4.1 leaves the other ranks waiting.
+bool write_slab(hid_t dataset, Type type, int64_t first, std::span<const std::byte> bytes) {
+  const int64_t size = bytes_of(type), step = piece_bytes / size;
   const auto count = static_cast<int64_t>(bytes.size()) / size;
   const Id space(H5Dget_space(dataset), H5Sclose);
-  bool good = true;
-  for (int64_t done = 0; done < longest; done += step) {
-    const int64_t begin = std::min(done, count);
-    const auto here = static_cast<hsize_t>(std::clamp<int64_t>(count - done, 0, step));
-    const auto offset = static_cast<hsize_t>(first + begin);
+  for (int64_t done = 0; done < count; done += step) {
+    const auto here = static_cast<hsize_t>(std::min(count - done, step));
+    const auto offset = static_cast<hsize_t>(first + done);
     const Id memory(H5Screate_simple(1, &here, nullptr), H5Sclose);
-    if (here == 0) {
-      H5Sselect_none(space);
-      H5Sselect_none(memory);
-    } else {
-      H5Sselect_hyperslab(space, H5S_SELECT_SET, &offset, nullptr, &here, nullptr);
-    }
-    good = H5Dwrite(dataset, memory_type(type), memory, space, transfer, bytes.data() + begin * size) >= 0 && good;
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, &offset, nullptr, &here, nullptr);
+    if (H5Dwrite(dataset, memory_type(type), memory, space, H5P_DEFAULT, bytes.data() + done * size) < 0) return false;
   }
-  return good;
+  return true;
 }
 
 }  // namespace
@@ -143,8 +141,10 @@ void File::write_raw(const std::string& path, Type type, std::span<const std::by
   H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
   const Id dataset(H5Dcreate2(h.file, path.c_str(), file_type(type), space, links, layout, H5P_DEFAULT), H5Dclose);
   if (dataset < 0) h.fail("cannot create " + h.where(path));
-  const int64_t longest = *std::max_element(counts.begin(), counts.end());
-  if (!write_slab(dataset, h.comm, type, first, longest, slab)) h.fail("cannot write " + h.where(path));
+  const bool written = write_slab(dataset, type, first, slab);
+  if (!on_all(h.comm, written)) {
+    h.fail("cannot write " + h.where(path), written ? "another rank could not write its slab" : "");
+  }
   if (!put_list(dataset, "slabs", H5T_STD_I64LE, H5T_NATIVE_INT64, counts) ||
       !put_list(dataset, "xxh3", H5T_STD_U64LE, H5T_NATIVE_UINT64, checksums)) {
     h.fail("cannot write the checksums of " + h.where(path));

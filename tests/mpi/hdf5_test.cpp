@@ -2,16 +2,13 @@
 #include "tightrope/base/hdf5.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <cmath>
-#include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
 
-#include "tightrope/base/check.hpp"
+#include "../tools/file_fixture.hpp"
 #include "tightrope/base/io_thread.hpp"
 
 namespace tightrope {
@@ -19,52 +16,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One folder for all ranks, removed by rank 0 at the end.
-class Hdf5 : public testing::Test {
- protected:
-  void SetUp() override {
-    if (world_.rank() == 0) {
-      char name[] = "/tmp/tightrope-hdf5-XXXXXX";
-      folder_ = mkdtemp(name);
-    }
-    folder_ = world_.broadcast(folder_, 0);
-  }
-  void TearDown() override {
-    world_.barrier();
-    if (world_.rank() == 0) fs::remove_all(folder_);
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
-  std::string own(const std::string& name) const { return path(std::to_string(world_.rank()) + name); }
-
-  mpi::Comm world_ = mpi::Comm::world();
-  std::string folder_;
-};
+class Hdf5 : public SharedFolder {};
 
 // What rank r writes: 1000 r + i, none on rank 1.
 std::vector<int64_t> slab_of(int rank) {
   std::vector<int64_t> slab(rank == 1 ? 0 : 100 + 7 * static_cast<size_t>(rank));
   std::iota(slab.begin(), slab.end(), 1000 * rank);
   return slab;
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const Failure& failure) {
-    return failure.what();
-  }
-  return "no failure";
-}
-
-void flip_byte(const std::string& file, const std::string& after) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  const std::string all((std::istreambuf_iterator<char>(stream)), {});
-  const auto at = all.find(after);
-  ASSERT_NE(at, std::string::npos);
-  stream.clear();
-  stream.seekp(static_cast<std::streamoff>(at));
-  stream.put(static_cast<char>(all[at] ^ 1));
 }
 
 TEST_F(Hdf5, RanksWriteSlabsThatAnyoneReadsWithTheirChecksums) {
@@ -145,7 +103,7 @@ TEST_F(Hdf5, ADamagedSlabIsFoundAndTheOthersStillRead) {
   file.write<uint8_t>("/store/bytes", world_.rank() == 0 ? first : other, "bytes", "");
   file.close();
   world_.barrier();
-  if (world_.rank() == 0) flip_byte(path("damaged.h5"), mark);
+  if (world_.rank() == 0) damage_at(path("damaged.h5"), mark);
   world_.barrier();
   const auto in = h5::File::open(path("damaged.h5"));
   const std::string problem = message_of([&] { in.read<uint8_t>("/store/bytes"); });
@@ -192,15 +150,12 @@ TEST_F(Hdf5, TablesGrowAndAreReadWhileTheyGrow) {
 }
 
 TEST_F(Hdf5, ErrorsNameFileAndDataset) {
-  const auto find = [](const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-  };
   std::string problem = message_of([&] { h5::File::open(path("none.h5")); });
-  EXPECT_TRUE(find(problem, "none.h5") && find(problem, "no such file")) << problem;
+  EXPECT_TRUE(has(problem, "none.h5") && has(problem, "no such file")) << problem;
 
   std::ofstream(own("text.h5")) << std::string(5000, 'a');
   problem = message_of([&] { h5::File::open(own("text.h5")); });
-  EXPECT_TRUE(find(problem, "text.h5") && find(problem, "not an HDF5 file")) << problem;
+  EXPECT_TRUE(has(problem, "text.h5") && has(problem, "not an HDF5 file")) << problem;
 
   {
     auto file = h5::File::create(own("good.h5"));
@@ -210,39 +165,20 @@ TEST_F(Hdf5, ErrorsNameFileAndDataset) {
   fs::copy_file(own("good.h5"), own("cut.h5"));
   fs::resize_file(own("cut.h5"), 4000);
   problem = message_of([&] { h5::File::open(own("cut.h5")); });
-  EXPECT_TRUE(find(problem, "cut.h5") && find(problem, "truncated")) << problem;
+  EXPECT_TRUE(has(problem, "cut.h5") && has(problem, "truncated")) << problem;
 
   const auto in = h5::File::open(own("good.h5"));
   problem = message_of([&] { in.read<double>("/other"); });
-  EXPECT_TRUE(find(problem, "dataset '/other' of '" + own("good.h5") + "'")) << problem;
+  EXPECT_TRUE(has(problem, "dataset '/other' of '" + own("good.h5") + "'")) << problem;
   problem = message_of([&] { in.read<int64_t>("/values"); });
-  EXPECT_TRUE(find(problem, "it holds float64, not int64")) << problem;
+  EXPECT_TRUE(has(problem, "it holds float64, not int64")) << problem;
   problem = message_of([&] { in.text_attribute("/", "deck"); });
-  EXPECT_TRUE(find(problem, "attribute 'deck' of '/'") && find(problem, "good.h5")) << problem;
+  EXPECT_TRUE(has(problem, "attribute 'deck' of '/'") && has(problem, "good.h5")) << problem;
   problem = message_of([&] { in.read_slab<double>("/values", 1); });
-  EXPECT_TRUE(find(problem, "slab 1") && find(problem, "1 slabs")) << problem;
+  EXPECT_TRUE(has(problem, "slab 1") && has(problem, "1 slabs")) << problem;
   problem = message_of([&] { h5::File::create("/nowhere/x.h5"); });
-  EXPECT_TRUE(find(problem, "cannot create '/nowhere/x.h5'") && find(problem, "No such file or directory")) << problem;
+  EXPECT_TRUE(has(problem, "cannot create '/nowhere/x.h5'") && has(problem, "No such file or directory")) << problem;
 }
-
-// A limit on the size of a file stands for a full disk: the write system call comes back short, then fails.
-class FileLimit {
- public:
-  explicit FileLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &old_);
-    rlimit limit = old_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*handler_)(int);
-};
 
 TEST_F(Hdf5, AWriteThatDoesNotFitIsAnError) {
   const std::vector<double> values(1 << 17, 1.0);

@@ -1,0 +1,64 @@
+#pragma once
+// Checkpoint: everything that a restart needs, in one HDF5 file, checkpoint-<step>.h5.  Schema: docs/hdf5.md.
+// Written as .tmp, read back, fsynced and renamed; then the text file LATEST names it.  A kill at any moment leaves
+// the old one or the new one.  DESIGN decision 13.  All of this runs on the IoThread.
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tightrope/base/mpi.hpp"
+#include "tightrope/learn/replay_index.hpp"
+
+namespace tightrope {
+
+// One named parameter set ("policy", "reference", "reward") with all that belongs to it, each array flat.
+struct SavedParameters {
+  struct Row {
+    std::string name, group;
+    std::vector<int64_t> shape;
+    int64_t offset = 0;  // of its first value in every array
+  };
+  std::string name;
+  std::vector<Row> rows;
+  std::map<std::string, std::vector<float>> arrays;  // "weights", "adam_first", "adam_second": (P) each
+};
+
+struct CheckpointData {
+  // The same on all trainers; trainer 0's are written.  Maps have the same names everywhere.
+  std::string deck;                // resolved
+  std::string task;                // its name in the deck
+  std::vector<std::string> build;  // lines
+  int64_t step = 0;                // optimiser steps done
+  int64_t ranks = 1, trainers = 1, searchers = 1;
+  std::vector<SavedParameters> parameters;  // bit-identical on all trainers: each writes its share
+  std::map<std::string, double> scalars;
+  std::map<std::string, int64_t> integers;
+  std::map<std::string, int64_t> clocks;  // version of each parameter set
+  std::vector<int64_t> searcher_cursors;  // one per searcher: what it samples next
+
+  // This trainer's own.
+  std::vector<std::byte> records;  // packed, one after another, in the order of index.entries
+  std::vector<int64_t> offsets;    // (entries + 1) into records, from 0
+  ReplayIndex::Snapshot index;
+  std::map<std::string, std::vector<int64_t>> own;  // anything else, by name
+};
+
+// Collective over the trainers (a communicator of the I/O thread's own).  Returns the path of the file.  Keeps the
+// `keep` checkpoints written last.  Throws Failure, naming file and dataset, where anything could not be written or
+// read back; the checkpoints before are then still there.
+std::string write_checkpoint(const mpi::Comm& trainers, const std::string& folder, const CheckpointData& data,
+                             int64_t keep);
+
+// What trainer `trainer` of the same number of trainers needs.  Every checksum is verified.  Throws Failure for a
+// file that is damaged, that is no checkpoint, or that a newer program wrote.  That deck and sizes fit is for the
+// caller to say: the file's own are in the answer.
+CheckpointData read_checkpoint(const std::string& path, int64_t trainer);
+
+// The checkpoint to restart from: what LATEST names, else the complete one of the highest step; "" where there is
+// none.  Reads and verifies it whole; says in a sentence which damaged ones were skipped.  One rank calls.
+std::string find_checkpoint(const std::string& folder, const std::function<void(const std::string&)>& say);
+
+}  // namespace tightrope
