@@ -16,7 +16,8 @@ class Gather {
 
   void add(int64_t position, std::span<const std::byte> bytes) {
     const auto size = static_cast<int64_t>(bytes.size());
-    if (start_ + used_ != position || used_ + size > gather_bytes) put(position);
+    const bool contiguous = start_ + used_ == position && position % layout_.ring_bytes != 0;
+    if (!contiguous || used_ + size > gather_bytes) put(position);
     std::memcpy(buffer_.data() + used_, bytes.data(), bytes.size());
     used_ += size;
   }
