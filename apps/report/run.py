@@ -1,0 +1,143 @@
+"""One run's metrics.h5, read whole.  Schema: docs/hdf5.md."""
+import math
+import os
+import pathlib
+import time
+
+# The file may be growing: its writer holds no lock, and neither does the reader.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+import h5py  # noqa: E402  (after the setting above, which it reads once)
+import numpy as np  # noqa: E402
+
+FORMAT_VERSION = 1
+LAST = 5  # evaluations whose median stands for the end of a run
+
+
+class Problem(Exception):
+    """problem (why) what to do"""
+
+
+class Run:
+    """Columns as arrays: training["loss"], evaluation["tv"], exact["target"]; attributes in about."""
+
+    def __init__(self, path):
+        given = pathlib.Path(path)
+        self.path = given / "metrics.h5" if given.is_dir() else given
+        self.folder = self.path.parent
+        self.name = self.folder.resolve().name
+        if not self.path.exists():
+            why = "no metrics.h5 in it" if given.is_dir() else "there is no such file or folder"
+            raise Problem(f"cannot report on '{path}' ({why}) give the folder of a run, such as runs/hypergrid")
+        self.read()
+        if not self.rows(self.training):
+            raise Problem(f"nothing to report on in '{self.path}' (it holds no row yet) wait for the first interval")
+
+    def read(self):
+        """A reader may meet a flush of the writer half way: a second look finds a whole file."""
+        for attempt in range(6):
+            try:
+                self.read_once()
+                return
+            except (OSError, KeyError, RuntimeError, ValueError) as error:
+                reason = str(error)
+                time.sleep(0.1 * attempt)
+        raise Problem(f"cannot read '{self.path}' (it is damaged or no metrics file: {reason}) "
+                      "restore it or choose another run")
+
+    def read_once(self):
+        with h5py.File(self.path, "r") as file:
+            self.about = dict(file.attrs)
+            if self.about.get("format") != "tightrope-metrics":
+                raise Problem(f"cannot read '{self.path}' (it is no metrics file of tightrope) give the folder of a run")
+            if self.about["format_version"] > FORMAT_VERSION:
+                raise Problem(f"cannot read '{self.path}' (its format version is {self.about['format_version']}, this "
+                              f"tool reads up to {FORMAT_VERSION}) use a newer tightrope-report")
+            self.training = self.table(file["training"])
+            self.evaluation = self.table(file["evaluation"])
+            self.exact = {name: data[()] for name, data in file["exact"].items()}
+
+    @staticmethod
+    def table(group):
+        """All columns, cut to the rows that each of them has."""
+        columns = {name: data[()] for name, data in group.items()}
+        rows = min((len(values) for values in columns.values()), default=0)
+        return {name: values[:rows] for name, values in columns.items()}
+
+    @staticmethod
+    def rows(table):
+        return len(table.get("step", ()))
+
+    def last(self, table, name, count=1):
+        """Median of the last `count` values that are there; NaN where there is none."""
+        values = table.get(name, np.array([]))
+        values = values[np.isfinite(values)]
+        return float(np.median(values[-count:])) if len(values) else math.nan
+
+    def curve(self, table, name):
+        """(trajectories, values) where the column holds a value."""
+        if name not in table or "trajectories" not in table:
+            return np.array([]), np.array([])
+        good = np.isfinite(table[name])
+        return table["trajectories"][good], table[name][good]
+
+    def log_z_source(self):
+        """Where log Z is read: evaluations know it best."""
+        return self.evaluation if np.isfinite(self.last(self.evaluation, "log_z")) else self.training
+
+    def exact_log_z(self):
+        return float(self.exact["log_z"][0]) if "log_z" in self.exact else math.nan
+
+    def histogram(self, name):
+        """Counts of the whole run, or None."""
+        if name not in self.training:
+            return None
+        total = np.nansum(self.training[name], axis=0)
+        return total if total.sum() > 0 else None
+
+    def distributions(self):
+        """(target, newest learned, shape) or None."""
+        if "target" not in self.exact or "distribution" not in self.evaluation:
+            return None
+        learned = self.evaluation["distribution"]
+        whole = learned[np.isfinite(learned).all(axis=1)]
+        target = self.exact["target"]
+        if not len(whole) or whole.shape[1] != len(target):
+            return None
+        shape = [int(size) for size in self.exact.get("shape", [len(target)])]
+        return target, whole[-1], shape
+
+
+def bin_edges(count):
+    """Lower ends of the histograms' bins: 0, 1, 2, 4, 8 ..."""
+    return [0] + [2 ** i for i in range(count - 1)]
+
+
+def bin_labels(count):
+    edges = bin_edges(count)
+    labels = [str(low) if high - low == 1 else f"{low}\u2013{high - 1}" for low, high in zip(edges, edges[1:])]
+    return labels + [f"\u2265{edges[-1]}"]
+
+
+def share_below(counts, share):
+    """The largest value of the first bin at which `share` of all is reached (its least value in the last bin)."""
+    edges = bin_edges(len(counts))
+    reached = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
+    return edges[reached + 1] - 1 if reached + 1 < len(edges) else edges[reached]
+
+
+def floor_of_tv(target, n):
+    """Expected total variation between the target and n perfect samples of it: half the sum over x of
+    E|Bin(n, p) / n - p|, each by de Moivre's formula 2 m C(n, m) p^m (1 - p)^(n - m + 1) / n, m = floor(n p) + 1.
+    Cells of equal probability are computed once."""
+    n = int(n)
+    if n < 1:
+        return math.nan
+    values, times = np.unique(target[target > 0], return_counts=True)
+    total = 0.0
+    for p, count in zip(values, times):
+        if p >= 1:
+            continue
+        m = math.floor(n * p) + 1
+        log_binomial = math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1)
+        total += count * 2 * m / n * math.exp(log_binomial + m * math.log(p) + (n - m + 1) * math.log1p(-p))
+    return total / 2
