@@ -51,7 +51,7 @@ def objective_section():
     return {
         "note": "Inputs are exact in float32. loss: per trajectory, nats^2; mean_loss: their mean over the batch; "
                 "grad_*: of mean_loss. log_flow[i][length[i]] is a decoy: the terminal's log flow is log_reward / "
-                "temperature. log_z: tb the learned input, vargrad the group's mean (no gradient), others log_flow[:,0].",
+                "temperature. log_z: tb the learned input, vargrad the group's mean (no gradient), else log_flow[:,0].",
         "cases": [dict(case, expected=objectives.expected(case)) for case in cases]}
 
 
@@ -92,7 +92,7 @@ def zero_logit_section():
     near("zero logits: E[length], the stop edge counted,", result["length"], 2.984375, 0)
     return {"note": "P_F uniform over the legal actions, P_B uniform, R0 = 0.1. tv = sum |p - R/Z| / 2; "
                     "elbo = -E[delta], delta_squared = E[delta^2], both at log Z = 0; length counts the stop "
-                    "edge: 1.984375 increments and the stop; terminal (64): probability to stop in state s_0 * 8 + s_1.",
+                    "edge: 1.984375 increments and the stop; terminal (64): chance to stop in state s_0 * 8 + s_1.",
             **result}
 
 
