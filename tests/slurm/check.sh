@@ -35,8 +35,10 @@ job() {
   scontrol show job | grep -q 'JobState=COMPLETED' && scontrol show job | grep -q 'ExitCode=0:0'
 }
 
-mpi() {
-  OMP_NUM_THREADS=1 srun --mpi=pmix --nodes=2 --ntasks-per-node="$1" --time=5 "$bin/mpi_tests"
+# Without the mutants that wait for a torn read: over TCP one is too rare to be sure of; they run on shared memory.
+mpi() {  # mpi RANKS_PER_NODE
+  OMP_NUM_THREADS=1 srun --mpi=pmix --nodes=2 --ntasks-per-node="$1" --time=5 "$bin/mpi_tests" \
+    --gtest_filter=-'*Mutant.TornReads*'
 }
 
 case $1 in
