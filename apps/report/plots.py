@@ -101,17 +101,16 @@ def heat_maps(run, target, learned, shape, folder):
     extra = tuple(range(2, len(shape)))
     maps = [values.reshape(shape).sum(axis=extra) for values in (target, learned)]
     highest = max(values.max() for values in maps)
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.2), sharey=True, constrained_layout=True)
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 4.6), constrained_layout=True)
     for axis, values, name in zip(axes, maps, ("target (exact)", "learned")):
         image = axis.imshow(values.T, origin="lower", cmap="viridis", vmin=0, vmax=highest)
-        axis.set(title=name, xlabel="coordinate 0")
+        axis.set(title=name, xlabel="coordinate 0", ylabel="coordinate 1")
         axis.grid(False)
         for side in axis.spines.values():
             side.set_visible(False)
         axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axis.yaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes[0].set_ylabel("coordinate 1")
-    figure.colorbar(image, ax=axes, label="probability", shrink=0.85)
+    figure.colorbar(image, ax=axes, label="probability", shrink=0.8)
     over = f", summed over {len(extra)} more coordinates" if extra else ""
     figure.suptitle(f"{run.name}: distribution of the objects{over}", fontsize=11)
     return save(figure, folder / "distribution.png")

@@ -53,15 +53,25 @@ class Run:
                 raise Problem(f"cannot read '{self.path}' (its format version is {self.about['format_version']}, this "
                               f"tool reads up to {FORMAT_VERSION}) use a newer tightrope-report")
             self.training = self.table(file["training"])
-            self.evaluation = self.table(file["evaluation"])
+            self.evaluation = self.table(file["evaluation"], without="distribution")
+            self.learned = self.newest(file["evaluation"].get("distribution"))
             self.exact = {name: data[()] for name, data in file["exact"].items()}
 
     @staticmethod
-    def table(group):
-        """All columns, cut to the rows that each of them has."""
-        columns = {name: data[()] for name, data in group.items()}
+    def table(group, without=None):
+        """All columns (but the large one), cut to the rows that each of them has."""
+        columns = {name: data[()] for name, data in group.items() if name != without}
         rows = min((len(values) for values in columns.values()), default=0)
         return {name: values[:rows] for name, values in columns.items()}
+
+    @staticmethod
+    def newest(rows):
+        """The last whole row of a vector column, or None: earlier ones are not worth their memory."""
+        for row in range(len(rows) - 1 if rows is not None else -1, -1, -1):
+            values = rows[row]
+            if np.isfinite(values).all():
+                return values
+        return None
 
     @staticmethod
     def rows(table):
@@ -96,15 +106,10 @@ class Run:
 
     def distributions(self):
         """(target, newest learned, shape) or None."""
-        if "target" not in self.exact or "distribution" not in self.evaluation:
+        target = self.exact.get("target")
+        if target is None or self.learned is None or len(self.learned) != len(target):
             return None
-        learned = self.evaluation["distribution"]
-        whole = learned[np.isfinite(learned).all(axis=1)]
-        target = self.exact["target"]
-        if not len(whole) or whole.shape[1] != len(target):
-            return None
-        shape = [int(size) for size in self.exact.get("shape", [len(target)])]
-        return target, whole[-1], shape
+        return target, self.learned, [int(size) for size in self.exact.get("shape", [len(target)])]
 
 
 def bin_edges(count):
