@@ -124,10 +124,11 @@ TEST(Lane, OvertakenReaderNeverDeliversATornRecordAndCountsWhatItLost) {
   constexpr int64_t most = 2000;
   const int searchers = race::actors(comm);
   ReplayWindow window(comm, geometry(searchers, most, false));
+  const bool slow = race::slow_network(comm);
   play(
       comm, [&](int s) { write_for(window, s, 1500, most); },
       [&] {
-        race::Naps naps(5, 32, 2000);
+        race::Naps naps(5, 32, slow ? 60000 : 2000);
         const Arrivals arrivals = drain_all(window, searchers, most, naps);
         EXPECT_EQ(arrivals.bad, 0u);
         EXPECT_EQ(arrivals.out_of_order, 0u);

@@ -54,6 +54,10 @@ class Budget {
   std::chrono::steady_clock::time_point end_;
 };
 
+// Whether one-sided operations take the time of a network: naps must then be longer for one side to get ahead of the
+// other at all.  Collective.
+inline bool slow_network(const mpi::Comm& comm) { return mpi::probe_passivity(comm).idle_us > 5; }
+
 // Actors against one watcher on rank 0: the other ranks, or a second thread where there is only one rank.
 inline int actors(const mpi::Comm& comm) { return comm.size() == 1 ? 1 : comm.size() - 1; }
 

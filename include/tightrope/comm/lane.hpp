@@ -134,7 +134,7 @@ class LaneReader {
     int64_t reserved, committed, mark;
   };
   std::optional<Words> words();
-  Copy copy(int64_t committed, RecordHeader& header, uint64_t& payload_hash, std::vector<std::byte>& scratch);
+  Copy copy(int64_t committed, RecordHeader& header, LaneRecord& record, std::vector<std::byte>& scratch);
   bool move_on(Copy failed, int64_t& committed);
 
   std::byte* control_;
@@ -156,24 +156,23 @@ size_t LaneReader<Checks>::drain(size_t most, std::vector<std::byte>& scratch, D
   size_t delivered = 0;
   while (delivered < most && cursor_ < committed) {
     RecordHeader header;
-    uint64_t payload_hash = 0;
-    const Copy outcome = copy(committed, header, payload_hash, scratch);
+    LaneRecord record{};
+    const Copy outcome = copy(committed, header, record, scratch);
     if (outcome != Copy::good) {
       ++counts_.rejected;
       if (!move_on(outcome, committed)) break;
       continue;
     }
     failures_ = 0;
-    const auto kind = static_cast<RecordKind>(header.kind);
-    if (kind != RecordKind::pad) {
+    const bool pad = record.kind == RecordKind::pad;
+    if (!pad) {
       counts_.skipped += header.ticket - ticket_;
       ticket_ = header.ticket + 1;
       ++counts_.records;
       ++delivered;
-      deliver(LaneRecord{kind, header.ticket, header.version, std::span<const std::byte>(scratch).first(header.length),
-                         payload_hash});
+      deliver(record);
     }
-    cursor_ += kind == RecordKind::pad ? static_cast<int64_t>(header.length) : lane::stored_bytes(header.length);
+    cursor_ += pad ? static_cast<int64_t>(header.length) : lane::stored_bytes(header.length);
     // A bounded writer waits for room: let it have each quarter of the ring as soon as it is free.
     if (cursor_ - static_cast<int64_t>(lane::load(control_ + lane::consumed_at)) > layout_.ring_bytes / 4) {
       lane::store(control_ + lane::consumed_at, static_cast<uint64_t>(cursor_));
@@ -204,8 +203,8 @@ std::optional<typename LaneReader<Checks>::Words> LaneReader<Checks>::words() {
 }
 
 template <class Checks>
-typename LaneReader<Checks>::Copy LaneReader<Checks>::copy(int64_t committed, RecordHeader& header,
-                                                           uint64_t& payload_hash, std::vector<std::byte>& scratch) {
+typename LaneReader<Checks>::Copy LaneReader<Checks>::copy(int64_t committed, RecordHeader& header, LaneRecord& record,
+                                                           std::vector<std::byte>& scratch) {
   Checks::pause();
   const int64_t at = cursor_ % layout_.ring_bytes;
   std::memcpy(&header, ring_ + at, sizeof header);
@@ -214,23 +213,27 @@ typename LaneReader<Checks>::Copy LaneReader<Checks>::copy(int64_t committed, Re
   // A length is not to be trusted before the checksum, but it must not lead out of the ring either.
   const bool plausible = end > cursor_ && end <= committed && end - cursor_ <= layout_.ring_bytes - at &&
                          (pad || header.length <= layout_.record_bytes) && header.ticket >= ticket_;
-  std::span<std::byte> payload;
+  std::span<const std::byte> payload;
   if (plausible && !pad) {
-    if (scratch.size() < header.length) scratch.resize(static_cast<size_t>(layout_.record_bytes));
-    payload = std::span(scratch).first(header.length);
     Checks::pause();
-    std::memcpy(payload.data(), ring_ + at + static_cast<int64_t>(sizeof header), payload.size());
+    payload = {ring_ + at + static_cast<int64_t>(sizeof header), header.length};
+    if (!layout_.bounded) {  // a bounded writer leaves the record alone until `consumed` has passed it
+      if (scratch.size() < header.length) scratch.resize(static_cast<size_t>(layout_.record_bytes));
+      if (!payload.empty()) std::memcpy(scratch.data(), payload.data(), payload.size());
+      payload = std::span<const std::byte>(scratch).first(header.length);
+    }
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // the copy is done before `reserved` is read again
+  std::atomic_thread_fence(std::memory_order_acquire);  // the copy is done before `reserved` is read again
   if constexpr (Checks::recheck) {
     const auto reserved = static_cast<int64_t>(lane::load(control_ + lane::reserved_at));
     if (reserved > cursor_ + layout_.ring_bytes) return Copy::overtaken;
   }
   if (!plausible) return Copy::damaged;
-  payload_hash = hash_bytes(payload);
+  const uint64_t payload_hash = hash_bytes(payload);
   if constexpr (Checks::checksum) {
     if (lane::checksum(header, payload_hash) != header.checksum) return Copy::damaged;
   }
+  record = {static_cast<RecordKind>(header.kind), header.ticket, header.version, payload, payload_hash};
   return Copy::good;
 }
 

@@ -32,7 +32,7 @@ bool read(mpi::Window& window, int target, int64_t offset, int64_t record_bytes,
   Checks::pause();
   window.get(target, offset + static_cast<int64_t>(sizeof header), payload);
   window.flush(target);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_acquire);
   if constexpr (Checks::recheck) {
     uint64_t stamp = 0;
     window.get(target, offset, std::as_writable_bytes(std::span(&stamp, 1)));
