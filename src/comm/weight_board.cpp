@@ -52,11 +52,17 @@ int64_t WeightBoard::data_offset() const {
 int64_t WeightBoard::buffer_bytes() const { return data_offset() + round_up(packed_bytes()); }
 int64_t WeightBoard::buffer_offset(int64_t number) const { return line_bytes + number % buffers * buffer_bytes(); }
 
+int64_t WeightBoard::bytes_for(int64_t values) {
+  constexpr int64_t chunk = 1 << 20;
+  const int64_t bytes = 4 * values, chunks = (bytes + chunk - 1) / chunk;
+  return line_bytes + buffers * (round_up(static_cast<int64_t>(sizeof(Stamps)) + 8 * chunks) + round_up(bytes));
+}
+
 WeightBoard::WeightBoard(const mpi::Comm& comm, int publisher, int64_t values, Precision precision, int64_t chunk_bytes)
     : publisher_(publisher),
       values_(values),
       precision_(precision),
-      chunk_bytes_(chunk_bytes),
+      chunk_bytes_(round_up(chunk_bytes)),
       window_(comm, comm.rank() == publisher ? buffer_offset(buffers - 1) + buffer_bytes() : 0) {
   static_assert(sizeof(ControlBlock) <= line_bytes);
   checksums_.resize(static_cast<size_t>(chunks()));
@@ -77,10 +83,9 @@ void WeightBoard::publish(int64_t version, std::span<const float> weights) {
   std::memcpy(target.data() + offsetof(Stamps, version), &version, sizeof version);
   std::byte* data = target.data() + data_offset();
   const int64_t value_bytes = packed_bytes() / std::max<int64_t>(values_, 1);
-  const int64_t per_chunk = chunk_bytes_ / 4 * 4;
   for (int64_t c = 0; c < chunks(); ++c) {  // chunk by chunk: the checksum finds it in the cache
     const int64_t first = c * chunk_bytes_ / value_bytes;
-    const int64_t count = std::min(per_chunk / value_bytes, values_ - first);
+    const int64_t count = std::min(chunk_bytes_ / value_bytes, values_ - first);
     std::byte* chunk = data + c * chunk_bytes_;
     if (precision_ == Precision::float32) {
       std::memcpy(chunk, weights.data() + first, static_cast<size_t>(count * value_bytes));
