@@ -51,6 +51,7 @@ Comm Comm::world() {
 
 Comm Comm::duplicate() const {
   Comm made;
+  if (size_ == 0) return made;  // a rank outside a split stays outside
   check(MPI_Comm_dup(handle_->comm, &made.handle_->comm), "MPI_Comm_dup");
   describe(made.handle_->comm, made.rank_, made.size_);
   return made;
