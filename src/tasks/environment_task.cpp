@@ -8,13 +8,6 @@
 
 namespace tightrope {
 
-void EvaluationDeck::fields(FieldList& f) {
-  f.count("every", every, {0, 1e12}, "updates", "updates between evaluations; 0 = only at the end");
-  f.count("samples", samples, {1, 1e9}, "trajectories", "drawn per evaluation where the task cannot be enumerated");
-  f.count("enumerate_up_to", enumerate_up_to, {0, 1e9}, "states",
-          "tasks up to this size are evaluated exactly, by dynamic programming over all states");
-}
-
 EnvironmentTask::EnvironmentTask(std::unique_ptr<const Environment> environment, const MlpDeck& network,
                                  const EvaluationDeck& evaluation)
     : environment_(std::move(environment)), sizes_(environment_->sizes()), network_(network), evaluation_(evaluation) {

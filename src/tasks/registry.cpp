@@ -31,6 +31,13 @@ void TaskDeck::fields(FieldList& f) {
   f.choice("kind", kind, names, "what is sampled; its own section has the same name");
 }
 
+void EvaluationDeck::fields(FieldList& f) {
+  f.count("every", every, {0, 1e12}, "updates", "updates between evaluations; 0 = only at the end");
+  f.count("samples", samples, {1, 1e9}, "trajectories", "drawn per evaluation where the task cannot be enumerated");
+  f.count("enumerate_up_to", enumerate_up_to, {0, 1e9}, "states",
+          "tasks up to this size are evaluated exactly, by dynamic programming over all states");
+}
+
 void declare_tasks(Schema& schema) {
   schema.add<TaskDeck>("what is sampled");
   for (const TaskEntry& entry : kTasks) entry.declare(schema);

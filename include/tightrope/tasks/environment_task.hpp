@@ -7,18 +7,11 @@
 #include "tightrope/core/environment.hpp"
 #include "tightrope/core/task.hpp"
 #include "tightrope/policies/mlp.hpp"
+#include "tightrope/tasks/evaluation.hpp"
 #include "tightrope/tasks/state_graph.hpp"
 #include "tightrope/tasks/state_rows.hpp"
 
 namespace tightrope {
-
-struct EvaluationDeck {
-  static constexpr const char* section = "evaluation";
-  int64_t every = 0;              // updates between evaluations; 0 = only at the end
-  int64_t samples = 1024;         // where the task cannot be enumerated
-  int64_t enumerate_up_to = 400000;  // states
-  void fields(FieldList& f);
-};
 
 class EnvironmentTask final : public Task {
  public:

@@ -1,0 +1,85 @@
+#pragma once
+// Trainer: drains its lanes into its store, draws, scores, steps, publishes.  It never waits for a searcher: step()
+// returns false where nothing can be drawn yet.  With several trainers step() is collective over them (they agree in
+// one small sum whether all can draw), and their parameters are bit-identical after every step.
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tightrope/comm/collective.hpp"
+#include "tightrope/comm/replay_window.hpp"
+#include "tightrope/comm/weight_board.hpp"
+#include "tightrope/comm/world.hpp"
+#include "tightrope/learn/optimiser.hpp"
+#include "tightrope/learn/replay_index.hpp"
+#include "tightrope/run/checkpoint.hpp"
+#include "tightrope/run/clock.hpp"
+#include "tightrope/run/decks.hpp"
+
+namespace tightrope {
+
+// Sums over one metrics interval, of this trainer; merged over the trainers when a row is written.
+struct Interval {
+  static constexpr int kBins = 16;  // 0, 1, 2-3, 4-7, ...: see docs/hdf5.md
+  double loss = 0, log_z = 0, log_reward = 0, length = 0, trajectories = 0;
+  double grad_norm = 0, updates = 0;
+  double staleness = 0, uses = 0;
+  double busy_seconds = 0, idle_seconds = 0;
+  double replay_records = 0, replay_capacity = 0, inserted = 0, skipped = 0, refused = 0;  // totals so far
+  double staleness_bins[kBins] = {}, uses_bins[kBins] = {};
+};
+
+class Trainer {
+ public:
+  Trainer(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
+          WeightBoard& board);
+
+  // Puts the first weights on the board.  Call once, after restore() where there is a checkpoint.
+  void begin();
+  bool step();                         // false: nothing to do now; true: one update, or records moved
+  bool finished() const { return steps_done() >= deck_.steps; }
+  int64_t steps_done() const { return optimiser_->steps_done(); }
+  int64_t phase() const { return phase_; }
+  bool at_update() const { return updated_; }  // the last step() made an update
+  void idle(double seconds) { interval_.idle_seconds += seconds; }
+  void publish(bool stop);             // trainer 0 only, elsewhere nothing
+  Policy& policy() { return *policy_; }
+
+  // Collective over the trainers: what happened since the last call, summed, and starts anew.
+  Interval take_interval();
+  double seconds_in(const char* part) const;  // of "draw", "score", "backward", "optimise": for benchmarks
+
+  void save(CheckpointData& data) const;
+  void restore(const CheckpointData& data);
+
+ private:
+  bool drain();
+  bool deliver(const LaneRecord& record);
+  bool can_draw();
+  bool agree(bool mine);
+  void update();
+  void count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result, double norm);
+  Batch gather(const std::vector<IndexEntry>& drawn);
+  void end_phase();
+
+  const World& world_;
+  const Task& task_;
+  const Plan& plan_;
+  ReplayWindow& window_;
+  WeightBoard& board_;
+  const TrainerDeck deck_;
+  const Layout layout_;
+  const bool lockstep_;
+  const uint64_t seed_;
+  std::unique_ptr<Policy> policy_;
+  std::unique_ptr<Optimiser> optimiser_;
+  std::unique_ptr<Collective> collective_;
+  ReplayIndex index_;
+  Interval interval_;
+  bool updated_ = false;
+  // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
+  int64_t phase_ = 1, lanes_done_ = 0, updates_in_phase_ = 0;
+  double seconds_[4] = {};
+};
+
+}  // namespace tightrope

@@ -1,0 +1,110 @@
+#include "tightrope/run/decks.hpp"
+
+#include <algorithm>
+
+#include "tightrope/learn/optimiser.hpp"
+#include "tightrope/learn/replay_index.hpp"
+#include "tightrope/tasks/registry.hpp"
+
+namespace tightrope {
+
+void RunDeck::fields(FieldList& f) {
+  f.text("name", name, "the run's folder inside run.folder; empty = the deck's file name");
+  f.text("folder", folder, "where runs are kept");
+  f.choice("mode", mode, {"async", "lockstep"},
+           "async: nobody waits; lockstep: phases of sampling and updates, repeatable bit by bit");
+  f.text("restart", restart, "no, auto (the newest complete checkpoint of the run's folder, if any), or a file");
+  f.count("seed", seed, {0, 9e18}, "", "of all randomness");
+  f.count("interval", interval, {1, 1e9}, "updates", "updates per row of metrics and per progress line");
+  f.choice("progress", progress, {"auto", "always", "never"}, "progress lines; auto = where stdout is a terminal");
+}
+
+void ObjectiveDeck::fields(FieldList& f) {
+  std::vector<std::string> names;
+  for (const Objective& objective : objectives()) names.emplace_back(objective.name);
+  f.choice("kind", kind, names, "what is minimised");
+  f.count("group", group, {1, 1e6}, "trajectories", "K, trajectories of one query in a batch");
+  f.real("temperature", temperature, {1e-9, 1e9}, "", "divides log R");
+  f.real("reward_exponent", reward_exponent, {1e-9, 1e9}, "", "1 / temperature; give one of the two");
+  f.real("ref_coefficient", ref_coefficient, {0, 1e3}, "", "c, the weight of log p_ref (log P_B) in the residual");
+  f.real("lambda", lambda, {0, 10}, "", "weight of a sub-trajectory of length n is lambda^n (subtb)");
+}
+
+void TrainerDeck::fields(FieldList& f) {
+  f.count("steps", steps, {0, 1e12}, "updates", "updates of the run");
+  f.count("batch", batch, {1, 1e9}, "trajectories", "trajectories per update, over all trainers");
+  f.count("publish_every", publish_every, {1, 1e9}, "updates", "updates between publications of the weights (async)");
+  f.count("updates_per_phase", updates_per_phase, {1, 1e9}, "updates", "updates per phase (lockstep)");
+}
+
+void SearcherDeck::fields(FieldList& f) {
+  f.count("batch", batch, {1, 1e7}, "trajectories", "trajectories that a searcher samples at once");
+  f.count("samples_per_query", samples_per_query, {1, 1e6}, "trajectories", "S, trajectories per visit of a query");
+  f.count("batches_per_phase", batches_per_phase, {1, 1e9}, "batches", "batches per searcher and phase (lockstep)");
+}
+
+void ExploreDeck::fields(FieldList& f) {
+  f.real("epsilon", epsilon, {0, 1}, "probability", "of a uniform draw over the valid actions, at the start");
+  f.real("epsilon_end", epsilon_end, {0, 1}, "probability", "of the same after explore.decay_steps");
+  f.real("temperature", temperature, {1e-3, 1e3}, "", "divides the logits of the sampler, never of a loss");
+  f.count("decay_steps", decay_steps, {0, 1e12}, "updates", "epsilon falls linearly over these; 0 = it stays");
+}
+
+Exploration ExploreDeck::at(int64_t version) const {
+  if (decay_steps == 0) return {epsilon, temperature};
+  const double done = std::min(1.0, static_cast<double>(version) / static_cast<double>(decay_steps));
+  return {epsilon + (epsilon_end - epsilon) * done, temperature};
+}
+
+void CheckpointDeck::fields(FieldList& f) {
+  f.count("every", every, {0, 1e12}, "updates", "updates between checkpoints; 0 = only at the end");
+  f.count("keep", keep, {1, 1e6}, "files", "checkpoints that are kept");
+}
+
+Schema program_schema() {
+  Schema schema;
+  schema.add<RunDeck>("the run").add<WorldDeck>("ranks and roles");
+  declare_tasks(schema);
+  schema.add<ObjectiveDeck>("what is minimised")
+      .add<TrainerDeck>("updates")
+      .add<OptimiserDeck>("step sizes")
+      .add<SearcherDeck>("sampling")
+      .add<ExploreDeck>("how the sampler strays from the policy; never part of a loss")
+      .add<ReplayDeck>("the replay buffer")
+      .add<CheckpointDeck>("restart files");
+  return schema;
+}
+
+std::vector<std::string> combination_problems(const Deck& deck, int ranks) {
+  std::vector<std::string> problems;
+  const auto check = [&](bool fine, const std::string& key, const std::string& problem) {
+    if (!fine) problems.push_back(deck.origin(key) + ": " + problem);
+  };
+  const auto& objective = deck.get<ObjectiveDeck>();
+  const auto& trainer = deck.get<TrainerDeck>();
+  const auto& searcher = deck.get<SearcherDeck>();
+  const std::string k = std::to_string(objective.group), batch = std::to_string(trainer.batch);
+  check(trainer.batch % objective.group == 0, "objective.group",
+        "objective.group = " + k + " does not divide trainer.batch = " + batch +
+            " (a batch is made of whole groups) choose a divisor");
+  check(!find_objective(objective.kind).needs.groups || objective.group > 1, "objective.group",
+        "objective.group = 1 does not work with objective.kind = " + objective.kind +
+            " (its log Z is the mean over a group) set objective.group to 2 or more");
+  check(!deck.given("objective.temperature") || !deck.given("objective.reward_exponent"), "objective.reward_exponent",
+        "objective.temperature and objective.reward_exponent are both given (each is the other's inverse) remove one");
+  check(searcher.batch % searcher.samples_per_query == 0, "searcher.batch",
+        "searcher.samples_per_query = " + std::to_string(searcher.samples_per_query) +
+            " does not divide searcher.batch = " + std::to_string(searcher.batch) + " choose a divisor");
+  const auto& world = deck.get<WorldDeck>();
+  check(trainer.batch / objective.group >= world.trainers, "trainer.batch",
+        "trainer.batch = " + batch + " has fewer groups of " + k + " than there are trainers (" +
+            std::to_string(world.trainers) + ") raise it or lower world.trainers");
+  try {
+    Roles::of(world, ranks);
+  } catch (const Failure& failure) {
+    problems.push_back(deck.origin("world.trainers") + ": " + failure.what());
+  }
+  return problems;
+}
+
+}  // namespace tightrope

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "tightrope/comm/weight_board.hpp"
+#include "tightrope/learn/replay_index.hpp"
+#include "tightrope/run/decks.hpp"
+
+namespace tightrope {
+namespace {
+
+std::string bytes_text(int64_t bytes) {
+  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return text;
+}
+
+}  // namespace
+
+int64_t Plan::groups_of(int trainer) const {
+  return groups * (trainer + 1) / roles.trainers - groups * trainer / roles.trainers;
+}
+
+int64_t Plan::window_bytes(int rank) const {
+  return rank < roles.trainers ? geometry.part_bytes() + (rank == 0 ? WeightBoard::bytes_for(parameters) : 0) : 0;
+}
+
+Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters) {
+  const auto& objective = deck.get<ObjectiveDeck>();
+  const auto& replay = deck.get<ReplayDeck>();
+  const auto& trainer = deck.get<TrainerDeck>();
+  Plan plan;
+  plan.roles = Roles::of(deck.get<WorldDeck>(), ranks);
+  plan.objective = &find_objective(objective.kind);
+  const double temperature =
+      deck.given("objective.reward_exponent") ? 1 / objective.reward_exponent : objective.temperature;
+  plan.values = {temperature, objective.ref_coefficient, objective.lambda};
+  plan.groups = trainer.batch / objective.group;
+  plan.parameters = parameters;
+
+  ReplayGeometry& geometry = plan.geometry;
+  geometry.trainers = plan.roles.trainers;
+  geometry.searchers = plan.roles.searchers;
+  geometry.record_bytes = task.layout().max_record_bytes();
+  geometry.lane_bytes = replay.lane_bytes;
+  geometry.bounded = replay.lane == "bounded" || deck.get<RunDeck>().mode == "lockstep";
+  const int64_t fit = replay.bytes / plan.roles.trainers / geometry.slot_bytes();
+  geometry.slots = replay.capacity > 0 ? std::min(fit, replay.capacity) : fit;
+  const int64_t needed = (trainer.batch + plan.roles.trainers - 1) / plan.roles.trainers;
+  VALIDATE(geometry.slots >= needed, deck.origin("replay.bytes") + ": replay.bytes is too small",
+           "a store of " + std::to_string(geometry.slots) + " records of " + bytes_text(geometry.slot_bytes()) +
+               " cannot hold one trainer's batch of " + std::to_string(needed),
+           "give replay.bytes at least " + bytes_text(needed * geometry.slot_bytes() * plan.roles.trainers) +
+               " and replay.capacity at least " + std::to_string(needed));
+  VALIDATE(replay.samples_per_insert == 0 || replay.samples_per_insert * static_cast<double>(geometry.slots) >= 1,
+           deck.origin("replay.samples_per_insert") + ": replay.samples_per_insert is too small",
+           "a full store would never allow a draw", "raise it");
+  return plan;
+}
+
+std::string Plan::describe(const Deck& deck) const {
+  const auto& trainer = deck.get<TrainerDeck>();
+  const auto& searcher = deck.get<SearcherDeck>();
+  const int64_t k = deck.get<ObjectiveDeck>().group;
+  std::string text;
+  const auto line = [&](const std::string& name, const std::string& value) {
+    text += "  " + name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
+  };
+  const auto number = [](int64_t value) { return std::to_string(value); };
+  line("ranks", number(roles.both ? roles.trainers : roles.trainers + roles.searchers) + " (" +
+                    number(roles.trainers) + " trainers, " + number(roles.searchers) + " searchers" +
+                    (roles.both ? ", each rank is both)" : ")"));
+  line("batch", number(trainer.batch) + " trajectories = " + number(groups) + " groups x " + number(k) + "; " +
+                    number(groups_of(0)) + " groups on trainer 0");
+  line("run", number(trainer.steps) + " updates = " + number(trainer.steps * trainer.batch) +
+                  " trajectories trained on");
+  line("sampling", number(roles.searchers) + " searchers x " + number(searcher.batch) + " trajectories at once");
+  line("record", "at most " + bytes_text(geometry.record_bytes) + ", " + bytes_text(geometry.slot_bytes()) +
+                     " in a store");
+  line("store", number(geometry.slots) + " records, " + bytes_text(geometry.slots * geometry.slot_bytes()) +
+                    " per trainer");
+  line("lanes", number(roles.searchers) + " of " + bytes_text(geometry.ring_bytes()) + " per trainer");
+  line("policy", number(parameters) + " parameters, " + bytes_text(4 * parameters));
+  line("one-sided memory", bytes_text(window_bytes(0)) + " on trainer 0" +
+                               (roles.trainers > 1 ? ", " + bytes_text(window_bytes(1)) + " on the others" : ""));
+  line("training memory", bytes_text(4 * 4 * parameters) + " per trainer (weights, gradient, two moments)");
+  line("sampling memory", bytes_text(2 * 4 * parameters) + " per searcher (weights, a copy in flight)");
+  return text;
+}
+
+}  // namespace tightrope

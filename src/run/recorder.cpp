@@ -1,0 +1,119 @@
+#include "tightrope/run/recorder.hpp"
+
+#include <cmath>
+#include <cstring>
+
+namespace tightrope {
+namespace {
+
+double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+std::vector<double> vector_of(const double (&bins)[Interval::kBins]) { return {std::begin(bins), std::end(bins)}; }
+
+MetricsFile::Values values_of(const Metrics& metrics) {
+  MetricsFile::Values values;
+  for (const auto& [name, mean] : metrics.means()) values[name] = mean.value();
+  return values;
+}
+
+}  // namespace
+
+Recorder::Recorder(IoThread& io, const Setup& setup, const Metrics& exact)
+    : setup_(setup),
+      exact_(exact),
+      file_(io, setup.path, setup.description,
+            setup.restart_step < 0 ? MetricsFile::Mode::create : MetricsFile::Mode::resume,
+            std::max<int64_t>(setup.restart_step, 0)),
+      searchers_(static_cast<size_t>(setup.searchers)) {
+  file_.constants(values_of(exact), exact.vectors());
+}
+
+void Recorder::take_reports(ReplayWindow& window) {
+  for (size_t s = 0; s < searchers_.size(); ++s) {
+    const auto message = window.take_report(static_cast<int>(s));
+    if (!message) continue;
+    const int64_t before = searchers_[s].evaluation;
+    std::memcpy(&searchers_[s], message->data(), sizeof(SearcherStatus));
+    const SearcherStatus& status = searchers_[s];
+    if (status.evaluation <= before || message->size() == sizeof(SearcherStatus)) continue;
+    Pending& pending = evaluations_[status.evaluation];
+    pending.metrics.merge(Metrics::unpack(std::span(*message).subspan(sizeof(SearcherStatus))));
+    pending.version = std::max(pending.version, status.evaluation_version);
+    merge_evaluations();
+  }
+}
+
+// A searcher that has moved on to a later evaluation will not answer an earlier one.
+void Recorder::merge_evaluations() {
+  int64_t complete = searchers_.front().evaluation;
+  for (const SearcherStatus& status : searchers_) complete = std::min(complete, status.evaluation);
+  while (!evaluations_.empty() && evaluations_.begin()->first <= complete) {
+    const Pending pending = std::move(evaluations_.begin()->second);
+    evaluations_.erase(evaluations_.begin());
+    if (!pending.metrics.means().empty()) evaluation(pending.version, pending.metrics);
+  }
+}
+
+void Recorder::evaluation(int64_t version, const Metrics& metrics) {
+  auto values = values_of(metrics);
+  values["step"] = static_cast<double>(version);
+  values["trajectories"] = static_cast<double>(version * setup_.batch);
+  auto vectors = metrics.vectors();
+  if (const auto hits = vectors.find("mode_hits"); hits != vectors.end()) {
+    double found = 0;
+    for (const double count : hits->second) found += count > 0;
+    values["modes_found"] = found;
+  }
+  file_.evaluation(values, vectors);
+  last_evaluation_ = values;
+}
+
+Recorder::Totals Recorder::totals() const {
+  Totals totals;
+  for (const SearcherStatus& status : searchers_) {
+    totals.samples += static_cast<double>(status.samples);
+    totals.busy += status.busy_seconds;
+    totals.idle += status.idle_seconds;
+  }
+  return totals;
+}
+
+int64_t Recorder::next_unit() const {
+  int64_t next = 0;
+  for (size_t s = 0; s < searchers_.size(); ++s)
+    next = std::max(next, searchers_[s].cursor - static_cast<int64_t>(s));
+  return next;
+}
+
+void Recorder::row(const Interval& interval, int64_t step) {
+  const Totals now = totals();
+  const double n = interval.trajectories, seconds = watch_.seconds(), elapsed = seconds - last_row_seconds_;
+  const double busy = now.busy - last_totals_.busy, idle = now.idle - last_totals_.idle;
+  last_row_ = {{"step", static_cast<double>(step)},
+               {"seconds", this->seconds()},
+               {"trajectories", static_cast<double>(step * setup_.batch)},
+               {"loss", share(interval.loss, n)},
+               {"log_z", share(interval.log_z, n)},
+               {"log_reward", share(interval.log_reward, n)},
+               {"length", share(interval.length, n)},
+               {"grad_norm", share(interval.grad_norm, interval.updates)},
+               {"staleness", share(interval.staleness, n)},
+               {"reuse", share(interval.uses, n)},
+               {"replay_records", interval.replay_records},
+               {"replay_fill", share(interval.replay_records, interval.replay_capacity)},
+               {"searcher_rate", share(now.samples - last_totals_.samples, elapsed)},
+               {"trainer_rate", share(n, elapsed)},
+               {"searcher_idle", share(idle, busy + idle)},
+               {"trainer_idle", share(interval.idle_seconds, interval.busy_seconds + interval.idle_seconds)},
+               {"skipped", interval.skipped},
+               {"refused", interval.refused},
+               {"inserted", interval.inserted},
+               {"version", static_cast<double>(step)}};
+  file_.row(last_row_, {{"staleness_histogram", vector_of(interval.staleness_bins)},
+                        {"reuse_histogram", vector_of(interval.uses_bins)}});
+  last_row_seconds_ = seconds;
+  last_totals_ = now;
+  if (setup_.progress) show(last_row_);
+}
+
+}  // namespace tightrope

@@ -1,0 +1,140 @@
+#include "tightrope/run/run.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "tightrope/base/build_info.hpp"
+#include "tightrope/base/check.hpp"
+#include "tightrope/base/hdf5.hpp"
+#include "tightrope/tasks/registry.hpp"
+
+namespace tightrope {
+namespace {
+
+std::string run_folder(const RunDeck& deck, const std::string& deck_file) {
+  const std::string name = deck.name.empty() ? std::filesystem::path(deck_file).stem().string() : deck.name;
+  return (std::filesystem::path(deck.folder) / name).string();
+}
+
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  VALIDATE(!error, "cannot make the run's folder " + folder, error.message(),
+           "check the permissions, or choose another with run.folder and run.name");
+}
+
+RunDescription describe(const Deck& deck, const World& world) {
+  RunDescription description;
+  description.deck = deck.resolved();
+  description.task = deck.get<TaskDeck>().kind;
+  description.build = build_lines();
+  description.libraries = {mpi::library_version(), h5::library_version()};
+  description.settings = mpi::effective_settings();
+  description.settings.push_back(world.summary());
+  description.ranks = world.comm().size();
+  description.trainers = world.roles().trainers;
+  description.searchers = world.roles().searchers;
+  return description;
+}
+
+bool shows_progress(const std::string& wish) {
+  return wish == "always" || (wish == "auto" && stdout_is_terminal());
+}
+
+}  // namespace
+
+Run::Run(const World& world, const Deck& deck, const Task& task, const Plan& plan, const std::string& deck_file)
+    : world_(world),
+      deck_(deck),
+      task_(task),
+      plan_(plan),
+      folder_(run_folder(deck.get<RunDeck>(), deck_file)),
+      io_comm_(world.trainers().duplicate()),
+      window_(world.comm(), plan.geometry),
+      board_(world.comm(), 0, plan.parameters) {
+  if (world_.is_trainer()) trainer_ = std::make_unique<Trainer>(world_, deck_, plan_, task_, window_, board_);
+  const Start start = restart();
+  if (world_.trainer() == 0) open_outputs(start);
+  if (world_.is_searcher())
+    searcher_ = std::make_unique<Searcher>(world_, deck_, plan_, task_, window_, board_, start.unit, start.phase);
+  if (trainer_) trainer_->begin();
+}
+
+void Run::open_outputs(const Start& start) {
+  make_folder(folder_);
+  std::ofstream(folder_ + "/deck.ini") << deck_.print();
+  Recorder::Setup setup;
+  setup.path = folder_ + "/metrics.h5";
+  setup.description = describe(deck_, world_);
+  setup.steps = deck_.get<TrainerDeck>().steps;
+  setup.batch = deck_.get<TrainerDeck>().batch;
+  setup.searchers = plan_.roles.searchers;
+  setup.restart_step = start.step;
+  setup.seconds_before = seconds_before_;
+  setup.progress = shows_progress(deck_.get<RunDeck>().progress);
+  recorder_ = std::make_unique<Recorder>(io_, setup, task_.exact());
+  for (const auto* lines : {&setup.description.build, &setup.description.libraries, &setup.description.settings})
+    for (const std::string& line : *lines) std::printf("%s\n", line.c_str());
+  if (!recorder_->note().empty()) std::printf("%s\n", recorder_->note().c_str());
+  if (start.step >= 0) std::printf("restarted at step %lld\n", static_cast<long long>(start.step));
+  std::printf("run %s: %lld updates of %lld trajectories\n", folder_.c_str(), static_cast<long long>(setup.steps),
+              static_cast<long long>(setup.batch));
+  std::fflush(stdout);
+}
+
+void Run::execute() {
+  loop();
+  if (trainer_) finish();
+  world_.comm().barrier();
+}
+
+void Run::loop() {
+  constexpr auto kNap = std::chrono::microseconds(20);
+  while (trainer_ ? !trainer_->finished() : !searcher_->stopped()) {
+    const bool sampled = searcher_ && searcher_->step();
+    const bool trained = trainer_ && trainer_->step();
+    if (trained && trainer_->at_update()) after_update();
+    world_.comm().poll();
+    if (sampled || trained) continue;
+    const Stopwatch watch;
+    std::this_thread::sleep_for(kNap);
+    if (searcher_) searcher_->idle(watch.seconds());
+    if (trainer_) trainer_->idle(watch.seconds());
+  }
+}
+
+void Run::after_update() {
+  const int64_t step = trainer_->steps_done();
+  mpi::set_step(step);
+  if (recorder_) recorder_->take_reports(window_);
+  if (step % deck_.get<RunDeck>().interval == 0) {
+    const Interval interval = trainer_->take_interval();
+    if (recorder_) recorder_->row(interval, step);
+  }
+  const int64_t every = deck_.get<CheckpointDeck>().every;
+  if (every > 0 && step % every == 0) checkpoint();
+}
+
+void Run::finish() {
+  trainer_->publish(/*stop=*/true);
+  const int64_t step = trainer_->steps_done();
+  if (step % deck_.get<RunDeck>().interval != 0) {
+    const Interval interval = trainer_->take_interval();
+    if (recorder_) recorder_->row(interval, step);
+  }
+  if (recorder_) {
+    recorder_->take_reports(window_);
+    recorder_->evaluation(step, task_.evaluate(trainer_->policy(), {0, 1},
+                                               Keys{static_cast<uint64_t>(deck_.get<RunDeck>().seed), {}, {}}));
+  }
+  if (last_checkpoint_ != step) checkpoint();
+  if (!recorder_) return;
+  recorder_->close();
+  std::printf("%s\nresults are in %s: apps/tightrope-report %s\n", recorder_->summary().c_str(), folder_.c_str(),
+              folder_.c_str());
+}
+
+}  // namespace tightrope

@@ -1,0 +1,141 @@
+#include "tightrope/run/searcher.hpp"
+
+#include <cstring>
+
+#include "tightrope/run/clock.hpp"
+#include "tightrope/tasks/evaluation.hpp"
+
+namespace tightrope {
+
+Searcher::Searcher(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
+                   WeightBoard& board, int64_t cursor, int64_t phase)
+    : world_(world),
+      task_(task),
+      window_(window),
+      board_(board),
+      deck_(deck.get<SearcherDeck>()),
+      explore_(deck.get<ExploreDeck>()),
+      layout_(task.layout()),
+      lockstep_(deck.get<RunDeck>().mode == "lockstep"),
+      seed_(static_cast<uint64_t>(deck.get<RunDeck>().seed)),
+      evaluate_every_(deck.get<EvaluationDeck>().every),
+      policy_(task.make_policy(plan.objective->needs)),
+      searcher_(world.searcher()),
+      searchers_(plan.roles.searchers),
+      lanes_(static_cast<size_t>(plan.roles.trainers)),
+      phase_(phase) {
+  status_.cursor = cursor + searcher_;
+}
+
+bool Searcher::step() {
+  const auto control = board_.control();
+  stopped_ = control.stop;
+  if (stopped_ || !send()) return false;
+  if (!ready(control)) return false;
+  const Stopwatch watch;
+  evaluate();
+  sample();
+  status_.busy_seconds += watch.seconds();
+  report();
+  if (lockstep_ && --left_in_phase_ == 0) end_phase();
+  send();
+  return true;
+}
+
+// Lockstep: weights change at the start of a phase and never within it.
+bool Searcher::ready(const WeightBoard::Control& control) {
+  if (!lockstep_) {
+    refresh();
+    return status_.version >= 0;
+  }
+  if (left_in_phase_ > 0) return true;
+  if (control.phase <= phase_ || (control.version > status_.version && !refresh())) return false;
+  phase_ = control.phase;
+  left_in_phase_ = deck_.batches_per_phase;
+  return true;
+}
+
+bool Searcher::refresh() {
+  const Tensor& flat = policy_->parameters.flat();
+  const auto version =
+      board_.refresh(status_.version, {flat.mutable_data_ptr<float>(), static_cast<size_t>(flat.numel())});
+  if (version) status_.version = *version;
+  return version.has_value();
+}
+
+void Searcher::evaluate() {
+  if (evaluate_every_ == 0 || status_.version / evaluate_every_ <= last_evaluation_) return;
+  last_evaluation_ = status_.version / evaluate_every_;
+  evaluation_ = task_.evaluate(*policy_, {searcher_, searchers_}, Keys{seed_, {}, {}});
+  status_.evaluation = last_evaluation_;
+  status_.evaluation_version = status_.version;
+}
+
+void Searcher::sample() {
+  const int64_t queries = task_.queries(), per_query = deck_.samples_per_query;
+  Tensor query = at::empty({deck_.batch}, at::kLong);
+  auto* const query_of = query.mutable_data_ptr<int64_t>();
+  Keys keys{seed_, {}, {}};
+  for (int64_t i = 0; i < deck_.batch; ++i) {
+    const int64_t unit = status_.cursor + i / per_query * searchers_;
+    query_of[i] = unit % queries;
+    keys.visit.push_back(unit / queries);
+    keys.k.push_back(i % per_query);
+  }
+  status_.cursor += deck_.batch / per_query * searchers_;
+  Batch batch = task_.sample(*policy_, query, explore_.at(status_.version), keys);
+  batch.version.select(1, 0).fill_(status_.version);
+  status_.samples += batch.size();
+  status_.transitions += batch.length.sum().item<int64_t>();
+  pack_for_owners(batch);
+}
+
+void Searcher::pack_for_owners(const Batch& batch) {
+  for (Lane& lane : lanes_) {
+    lane.bytes.clear();
+    lane.ends.clear();
+    lane.sent = 0;
+  }
+  const auto* query = batch.query.const_data_ptr<int64_t>();
+  const auto* id = batch.id.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    Lane& lane = lanes_[static_cast<size_t>(world_.owner(query[i], id[i], task_.queries()))];
+    pack(layout_, batch, i, lane.bytes);
+    lane.ends.push_back(lane.bytes.size());
+  }
+}
+
+bool Searcher::send() {
+  bool all = true;
+  std::vector<ReplayWindow::Outgoing> records;
+  for (size_t t = 0; t < lanes_.size(); ++t) {
+    Lane& lane = lanes_[t];
+    records.clear();
+    for (size_t i = lane.sent; i < lane.ends.size(); ++i) {
+      const size_t first = i == 0 ? 0 : lane.ends[i - 1];
+      const std::span<const std::byte> payload(lane.bytes.data() + first, lane.ends[i] - first);
+      records.push_back({payload.empty() ? RecordKind::phase_end : RecordKind::trajectory, status_.version, payload});
+    }
+    if (!records.empty()) lane.sent += window_.append(static_cast<int>(t), searcher_, records);
+    all = all && lane.empty();
+  }
+  return all;
+}
+
+// An empty record in every lane says that the phase is complete there.
+void Searcher::end_phase() {
+  for (Lane& lane : lanes_) lane.ends.push_back(lane.bytes.size());
+}
+
+void Searcher::report() {
+  std::vector<std::byte> message(sizeof status_);
+  std::memcpy(message.data(), &status_, sizeof status_);
+  if (status_.evaluation >= 0) {
+    const auto packed = evaluation_.pack();
+    if (message.size() + packed.size() <= static_cast<size_t>(window_.geometry().report_bytes))
+      message.insert(message.end(), packed.begin(), packed.end());
+  }
+  window_.report(0, searcher_, message);
+}
+
+}  // namespace tightrope

@@ -1,0 +1,218 @@
+#include "tightrope/run/trainer.hpp"
+
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <bit>
+#include <string_view>
+
+#include "tightrope/base/check.hpp"
+
+namespace tightrope {
+namespace {
+
+std::span<float> floats(const Tensor& tensor) {
+  return {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())};
+}
+
+// 0, 1, 2-3, 4-7, ...; the last bin holds all that is larger.
+size_t bin_of(int64_t value) {
+  const auto width = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(std::max<int64_t>(value, 0))));
+  return std::min<size_t>(width, Interval::kBins - 1);
+}
+
+constexpr std::string_view kParts[] = {"draw", "score", "backward", "optimise"};
+
+}  // namespace
+
+Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
+                 WeightBoard& board)
+    : world_(world),
+      task_(task),
+      plan_(plan),
+      window_(window),
+      board_(board),
+      deck_(deck.get<TrainerDeck>()),
+      layout_(task.layout()),
+      lockstep_(deck.get<RunDeck>().mode == "lockstep"),
+      seed_(static_cast<uint64_t>(deck.get<RunDeck>().seed)),
+      policy_(task.make_policy(plan.objective->needs)),
+      collective_(make_mpi_collective(world.trainers())),
+      index_(deck.get<ReplayDeck>(), plan.geometry.slots) {
+  policy_->initialise(seed_);
+  optimiser_ = std::make_unique<Optimiser>(deck.get<OptimiserDeck>(), policy_->parameters, deck_.steps);
+}
+
+void Trainer::begin() { publish(false); }
+
+bool Trainer::step() {
+  updated_ = false;
+  const Stopwatch watch;
+  const bool moved = drain();
+  const bool collected = !lockstep_ || lanes_done_ == plan_.roles.searchers;
+  // In lockstep every trainer must have the whole phase before any looks at what it can draw.
+  if (!agree(collected && (lockstep_ || can_draw()))) {
+    if (moved) interval_.busy_seconds += watch.seconds();
+    return moved;
+  }
+  if (!lockstep_ || agree(can_draw())) {
+    update();
+    updated_ = true;
+    ++updates_in_phase_;
+  } else {
+    updates_in_phase_ = deck_.updates_per_phase;  // too little to draw from: sample another phase first
+  }
+  if (lockstep_) {
+    if (updates_in_phase_ >= deck_.updates_per_phase) end_phase();
+  } else if (steps_done() % deck_.publish_every == 0) {
+    publish(false);
+  }
+  interval_.busy_seconds += watch.seconds();
+  return true;
+}
+
+void Trainer::end_phase() {
+  ++phase_;
+  lanes_done_ = 0;
+  updates_in_phase_ = 0;
+  publish(false);
+}
+
+void Trainer::publish(bool stop) {
+  if (world_.trainer() != 0) return;
+  board_.publish(steps_done(), floats(policy_->parameters.flat()));
+  board_.set_control({steps_done(), lockstep_ ? phase_ : 0, steps_done(), stop});
+}
+
+// Lane order is store order in lockstep, so that the same records always get the same tickets.
+bool Trainer::drain() {
+  constexpr size_t kAtOnce = 1024;  // records per lane and step
+  size_t moved = 0;
+  const auto deliver_here = [this](const LaneRecord& record) { deliver(record); };
+  if (lockstep_) {
+    while (lanes_done_ < plan_.roles.searchers) {
+      const int64_t lane = lanes_done_;
+      const size_t taken = window_.drain(static_cast<int>(lane), kAtOnce, deliver_here);
+      moved += taken;
+      if (lanes_done_ == lane && taken == 0) break;
+    }
+    return moved > 0;
+  }
+  for (int lane = 0; lane < plan_.roles.searchers && index_.room_to_insert(); ++lane)
+    moved += window_.drain(lane, kAtOnce, deliver_here);
+  return moved > 0;
+}
+
+bool Trainer::deliver(const LaneRecord& record) {
+  if (record.kind == RecordKind::phase_end) {
+    ++lanes_done_;
+    return true;
+  }
+  const RecordHead head = record_head(layout_, record.payload);
+  IndexEntry entry;
+  entry.query = head.query;
+  entry.id = head.id;
+  entry.version = head.version;
+  entry.length = head.length;
+  entry.content = head.content;
+  entry.log_reward = head.log_reward;
+  const auto slot = index_.insert(entry);
+  if (slot) window_.write(*slot, index_.at(*slot).ticket, record);
+  return slot.has_value();
+}
+
+bool Trainer::can_draw() {
+  index_.set_step(steps_done());
+  const int64_t k = deck_.batch / plan_.groups;
+  return index_.limit(plan_.groups_of(world_.trainer()), k) == ReplayIndex::Limit::none;
+}
+
+bool Trainer::agree(bool mine) {
+  if (world_.trainers().size() == 1) return mine;
+  int64_t count = mine;
+  world_.trainers().sum(std::span(&count, 1));
+  return count == world_.trainers().size();
+}
+
+Batch Trainer::gather(const std::vector<IndexEntry>& drawn) {
+  std::vector<std::span<const std::byte>> records;
+  records.reserve(drawn.size());
+  for (const IndexEntry& entry : drawn) {
+    records.push_back(window_.view(entry.slot, entry.ticket));
+    EXPECT(!records.back().empty());
+  }
+  Batch batch = unpack(layout_, records);
+  const int64_t k = deck_.batch / plan_.groups;
+  batch.group = at::empty({batch.size()}, at::kLong);
+  for (int64_t i = 0; i < batch.size(); ++i) batch.group.mutable_data_ptr<int64_t>()[i] = i / k;
+  return batch;
+}
+
+void Trainer::update() {
+  Stopwatch watch;
+  double before = 0;
+  const auto lap = [&](size_t part) {
+    const double now = watch.seconds();
+    seconds_[part] += now - before;
+    before = now;
+  };
+  const int64_t k = deck_.batch / plan_.groups;
+  const auto drawn = index_.draw(plan_.groups_of(world_.trainer()), k, seed_ + static_cast<uint64_t>(world_.trainer()));
+  const Batch batch = gather(drawn);
+  lap(0);
+  policy_->parameters.zero_gradient();
+  const Scores scores = task_.score(*policy_, batch);
+  const ObjectiveResult result = plan_.objective->evaluate(scores, batch, plan_.values);
+  // Divided by the global count: the sum over the trainers is then the gradient of the whole batch's mean.
+  const Tensor loss = result.loss.sum() / static_cast<double>(deck_.batch);
+  lap(1);
+  loss.backward();
+  collective_->start(floats(policy_->parameters.gradient()));
+  collective_->finish();
+  lap(2);
+  const double norm = optimiser_->step();
+  VALIDATE(std::isfinite(norm), "the gradient is not finite", "loss " + std::to_string(loss.item<double>()),
+           "lower optimiser.learning_rate, or set optimiser.clip");
+  lap(3);
+  count(drawn, batch, result, norm);
+}
+
+void Trainer::count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result,
+                    double norm) {
+  const auto* loss = result.loss.const_data_ptr<double>();
+  const auto* log_z = result.log_z.const_data_ptr<double>();
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    const int64_t stale = steps_done() - 1 - drawn[i].version, uses = drawn[i].uses - 1;
+    interval_.loss += loss[i];
+    interval_.log_z += log_z[i];
+    interval_.log_reward += drawn[i].log_reward;
+    interval_.length += static_cast<double>(drawn[i].length);
+    interval_.staleness += static_cast<double>(stale);
+    interval_.uses += static_cast<double>(uses);
+    ++interval_.staleness_bins[bin_of(stale)];
+    ++interval_.uses_bins[bin_of(uses)];
+  }
+  interval_.trajectories += static_cast<double>(batch.size());
+  interval_.grad_norm += norm / static_cast<double>(world_.trainers().size());
+  interval_.updates += 1.0 / static_cast<double>(world_.trainers().size());
+}
+
+Interval Trainer::take_interval() {
+  Interval taken = std::exchange(interval_, {});
+  for (int lane = 0; lane < plan_.roles.searchers; ++lane)
+    taken.skipped += static_cast<double>(window_.counts(lane).skipped);
+  taken.refused = static_cast<double>(index_.refused());
+  taken.inserted = static_cast<double>(index_.inserted());
+  taken.replay_records = static_cast<double>(index_.size());
+  taken.replay_capacity = static_cast<double>(index_.capacity());
+  static_assert(sizeof(Interval) % sizeof(double) == 0 && std::is_trivially_copyable_v<Interval>);
+  world_.trainers().sum(std::span(reinterpret_cast<double*>(&taken), sizeof taken / sizeof(double)));
+  return taken;
+}
+
+double Trainer::seconds_in(const char* part) const {
+  const auto found = std::ranges::find(kParts, std::string_view(part));
+  return found == std::end(kParts) ? 0 : seconds_[found - std::begin(kParts)];
+}
+
+}  // namespace tightrope
