@@ -27,3 +27,8 @@ else()
   add_test(NAME nccl_probe COMMAND sh -c "echo 'skipped: no CUDA toolkit with NCCL on this machine'; exit 77")
 endif()
 set_tests_properties(nccl_probe PROPERTIES LABELS checks SKIP_RETURN_CODE 77 TIMEOUT 60)
+
+if(TIGHTROPE_SANITIZE AND TARGET mpi_tests)
+  target_sources(mpi_tests PRIVATE ${checks}/keep_plugins.cpp)
+  set_target_properties(mpi_tests PROPERTIES ENABLE_EXPORTS ON)
+endif()
