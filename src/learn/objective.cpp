@@ -54,7 +54,7 @@ Tensor subtrajectories(const Tensor& potential, const Tensor& length, const std:
     const Tensor inside = at::arange(gap, steps + 1).unsqueeze(0) <= length.unsqueeze(1);
     const Tensor delta = potential.narrow(1, 0, steps + 1 - gap) - potential.narrow(1, gap, steps + 1 - gap);
     sum = sum + w * at::where(inside, delta, 0.0).square().sum(1);
-    total = total + w * inside.sum(1);
+    total = total + w * wide(inside.sum(1));
   }
   return sum / total;
 }
@@ -81,7 +81,9 @@ constexpr Objective kObjectives[] = {
     {"tb", trajectory_balance, {.log_z = true}, "Malkin et al. 2022, arXiv 2201.13259, eq. 14"},
     {"vargrad", vargrad, {.groups = true}, "Zhang et al. 2023, arXiv 2302.05446; TBA, arXiv 2503.18929, eqs. 4-5"},
     {"db", detailed_balance, {.log_flow = true, .log_ref_per_transition = true}, "Bengio et al. 2023, JMLR 24, eq. 17"},
-    {"subtb", subtrajectory_balance, {.log_flow = true, .log_ref_per_transition = true},
+    {"subtb",
+     subtrajectory_balance,
+     {.log_flow = true, .log_ref_per_transition = true},
      "Madan et al. 2023, arXiv 2209.12782, eq. 8, normalised within a trajectory"},
 };
 
