@@ -12,7 +12,8 @@ EnvironmentTask::EnvironmentTask(std::unique_ptr<const Environment> environment,
                                  const EvaluationDeck& evaluation)
     : environment_(std::move(environment)), sizes_(environment_->sizes()), network_(network), evaluation_(evaluation) {
   const int64_t states = environment_->enumerable_states();
-  if (states > 0 && states <= evaluation_.enumerate_up_to)
+  const bool one_query = sizes_.queries == 1;  // the graph holds what query 0 reaches
+  if (one_query && states > 0 && states <= evaluation_.enumerate_up_to)
     graph_ = std::make_unique<StateGraph>(*environment_, evaluation_.enumerate_up_to);
 }
 

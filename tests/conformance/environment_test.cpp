@@ -152,6 +152,22 @@ TEST_P(EnvironmentConformance, ScoresAreTheDensitiesOfTheEdges) {
   }
 }
 
+TEST_P(EnvironmentConformance, FlowsBelongToTheStatesOfTheTrajectory) {
+  const auto with_flow = random_policy(*task, {.log_flow = true, .log_ref_per_transition = true});
+  auto& network = dynamic_cast<StatePolicy&>(*with_flow);
+  const at::NoGradGuard no_grad;
+  const Batch batch = sample(*task, *with_flow, 16, 1);
+  const Scores scores = task->score(*with_flow, batch);
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const std::vector<Row> path = states(batch, i);
+    const auto count = static_cast<int64_t>(path.size());
+    Tensor active = at::empty({count, sizes.active}, at::kInt);
+    environment.observe(flat(path), {active.mutable_data_ptr<int32_t>(), static_cast<size_t>(active.numel())});
+    const Tensor flow = network.heads({active}).select(1, -1).narrow(0, 0, count - 1);  // the end has none
+    EXPECT_TRUE(at::allclose(scores.log_flow[i].narrow(0, 0, count - 1), flow, 1e-5, 1e-5)) << "row " << i;
+  }
+}
+
 // The sampler's one uniform per decision must fall into the chosen action's part of the behaviour's CDF.
 TEST_P(EnvironmentConformance, SamplesFollowTheBehaviour) {
   for (const Exploration& explore : {Exploration{0, 1}, Exploration{1, 1}, Exploration{0.3, 2}}) {
@@ -175,9 +191,15 @@ TEST_P(EnvironmentConformance, SamplesFollowTheBehaviour) {
   }
 }
 
+// Exact sums know the states of one query: another query's would be missing without a word.
+TEST_P(EnvironmentConformance, OnlyTasksOfOneQueryAreEnumerated) {
+  EXPECT_TRUE(sizes.queries == 1 || !own.graph());
+  EXPECT_EQ(own.exact().has("log_z"), own.graph() != nullptr);
+}
+
 // Sum over all trajectories that end in x, edge by edge through the graph.
 TEST_P(EnvironmentConformance, BackwardSumsToOneOverTrajectories) {
-  if (environment.enumerable_states() == 0) return;
+  if (!own.graph()) return;
   const StateGraph& graph = *own.graph();
   EXPECT_LE(graph.size(), environment.enumerable_states());
   const Tensor log_pb = own.densities(*policy, graph.states()).backward;

@@ -51,7 +51,7 @@ class PrependAppend final : public PerState<PrependAppend> {
 };
 
 // Climbs to the top by one rung or two: trajectories to one state differ in length, and each query starts on its own
-// rung.  State: the rung, the query.  Not enumerable by itself: exact sums know one query.
+// rung.  State: the rung, the query.  Small, yet a task must not enumerate it: exact sums know one query.
 class Ladder final : public PerState<Ladder> {
  public:
   static constexpr int32_t kTop = 6;
@@ -79,6 +79,7 @@ class Ladder final : public PerState<Ladder> {
     active[1] = kTop + 1 + s[1];
   }
   double reward(View s) const { return 0.25 + s[1]; }
+  int64_t enumerable_states() const override { return kTop + 1; }
 };
 
 }  // namespace tightrope::conformance

@@ -1,6 +1,7 @@
 #pragma once
 // What the conformance suites run over: every registered task in a small form, and the tests' own environments,
 // each with uniform and with learned P_B.  A new row of the registry is picked up without asking.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -104,7 +105,9 @@ inline std::vector<std::vector<std::byte>> records(const Task& task, const Batch
 
 class Conformance : public testing::TestWithParam<Variant> {
  protected:
-  Conformance() : task(GetParam().make({})), policy(random_policy(*task, {.log_z = true})) {}
+  Conformance() : task(GetParam().make({})), policy(random_policy(*task, {.log_z = true})) {
+    at::set_num_threads(1);  // the tensors are tiny: threads would only wait for each other
+  }
   std::unique_ptr<Task> task;
   std::unique_ptr<Policy> policy;
 };
