@@ -15,6 +15,7 @@ class Gather {
   }
 
   void add(int64_t position, std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;
     const auto size = static_cast<int64_t>(bytes.size());
     const bool contiguous = start_ + used_ == position && position % layout_.ring_bytes != 0;
     if (!contiguous || used_ + size > gather_bytes) put(position);

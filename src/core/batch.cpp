@@ -8,9 +8,9 @@ namespace tightrope {
 namespace {
 
 // Every tensor field of a batch, so that row operations are written once.
-constexpr Tensor Batch::* kFields[] = {&Batch::query,   &Batch::group,         &Batch::id,     &Batch::length,
-                                       &Batch::actions, &Batch::values,        &Batch::log_ref, &Batch::log_behaviour,
-                                       &Batch::reward,  &Batch::version,       &Batch::finish};
+constexpr Tensor Batch::*kFields[] = {&Batch::query,   &Batch::group,   &Batch::id,      &Batch::length,
+                                      &Batch::actions, &Batch::values,  &Batch::log_ref, &Batch::log_behaviour,
+                                      &Batch::reward,  &Batch::version, &Batch::finish};
 
 // Zero padding along dimension 1 up to `length`; fields without that dimension pass through.
 Tensor padded(const Tensor& field, int64_t length) {
@@ -20,7 +20,7 @@ Tensor padded(const Tensor& field, int64_t length) {
   return at::cat({field, at::zeros(shape, field.options())}, 1);
 }
 
-bool has_transitions(Tensor Batch::* field, const Tensor& tensor) {
+bool has_transitions(Tensor Batch::*field, const Tensor& tensor) {
   return field == &Batch::actions || field == &Batch::values || (field == &Batch::log_ref && tensor.dim() == 2);
 }
 

@@ -160,8 +160,7 @@ void unpack_row(const Layout& layout, const WireHead& head, std::span<const std:
   }
   if (layout.log_behaviour) source.take(mutable_row<double>(batch.log_behaviour, row), 8);
   source.take(mutable_row<float>(batch.reward, row), 4 * batch.reward.size(1));
-  if (layout.value_width > 0)
-    source.take(mutable_row<float>(batch.values, row), 4 * head.length * layout.value_width);
+  if (layout.value_width > 0) source.take(mutable_row<float>(batch.values, row), 4 * head.length * layout.value_width);
   if (layout.action_width > 0)
     widen_actions(action_bytes(layout), source.at, head.length * layout.action_width,
                   mutable_row<int64_t>(batch.actions, row));
@@ -209,8 +208,7 @@ Batch unpack(const Layout& layout, std::span<const std::span<const std::byte>> r
     longest = std::max<int64_t>(longest, heads.back().length);
   }
   Batch batch = empty_batch(layout, static_cast<int64_t>(records.size()), longest);
-  for (size_t i = 0; i < records.size(); ++i)
-    unpack_row(layout, heads[i], records[i], batch, static_cast<int64_t>(i));
+  for (size_t i = 0; i < records.size(); ++i) unpack_row(layout, heads[i], records[i], batch, static_cast<int64_t>(i));
   return batch;
 }
 

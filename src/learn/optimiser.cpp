@@ -23,8 +23,8 @@ Optimiser::Optimiser(const OptimiserDeck& deck, ParameterSet& parameters, int64_
   v_ = at::zeros_like(parameters.flat());
   for (const ParameterGroup& part : parameters.groups()) {
     const bool log_z = part.name == "log_z";
-    Group group{log_z ? deck.log_z_learning_rate : deck.learning_rate, log_z ? 0 : deck.weight_decay, {}, {}, {}, {},
-                {}, {}};
+    Group group{
+        log_z ? deck.log_z_learning_rate : deck.learning_rate, log_z ? 0 : deck.weight_decay, {}, {}, {}, {}, {}, {}};
     group.value = {parameters.flat().narrow(0, part.offset, part.size)};
     group.gradient = {parameters.gradient().narrow(0, part.offset, part.size)};
     group.first = {m_.narrow(0, part.offset, part.size)};

@@ -41,8 +41,8 @@ void MlpPolicy::initialise(uint64_t seed) {
       continue;
     }
     // The first layer is fed a handful of ones, so its fan-in is what is active, not what is wide; the width serves.
-    const double bound = 1 / std::sqrt(static_cast<double>(index <= 2 ? std::min(shape_.features, shape_.width)
-                                                                      : shape_.width));
+    const double bound =
+        1 / std::sqrt(static_cast<double>(index <= 2 ? std::min(shape_.features, shape_.width) : shape_.width));
     std::vector<float> values(static_cast<size_t>(parameter.value.numel()));
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(bound * (2 * uniform(seed, Stream::weights, index, static_cast<uint32_t>(i)) - 1));

@@ -70,18 +70,18 @@ std::string Plan::describe(const Deck& deck) const {
     text += "  " + name + std::string(name.size() < 22 ? 22 - name.size() : 1, ' ') + value + "\n";
   };
   const auto number = [](int64_t value) { return std::to_string(value); };
-  line("ranks", number(roles.both ? roles.trainers : roles.trainers + roles.searchers) + " (" +
-                    number(roles.trainers) + " trainers, " + number(roles.searchers) + " searchers" +
+  line("ranks", number(roles.both ? roles.trainers : roles.trainers + roles.searchers) + " (" + number(roles.trainers) +
+                    " trainers, " + number(roles.searchers) + " searchers" +
                     (roles.both ? ", each rank is both)" : ")"));
   line("batch", number(trainer.batch) + " trajectories = " + number(groups) + " groups x " + number(k) + "; " +
                     number(groups_of(0)) + " groups on trainer 0");
-  line("run", number(trainer.steps) + " updates = " + number(trainer.steps * trainer.batch) +
-                  " trajectories trained on");
+  line("run",
+       number(trainer.steps) + " updates = " + number(trainer.steps * trainer.batch) + " trajectories trained on");
   line("sampling", number(roles.searchers) + " searchers x " + number(searcher.batch) + " trajectories at once");
-  line("record", "at most " + bytes_text(geometry.record_bytes) + ", " + bytes_text(geometry.slot_bytes()) +
-                     " in a store");
-  line("store", number(geometry.slots) + " records, " + bytes_text(geometry.slots * geometry.slot_bytes()) +
-                    " per trainer");
+  line("record",
+       "at most " + bytes_text(geometry.record_bytes) + ", " + bytes_text(geometry.slot_bytes()) + " in a store");
+  line("store",
+       number(geometry.slots) + " records, " + bytes_text(geometry.slots * geometry.slot_bytes()) + " per trainer");
   line("lanes", number(roles.searchers) + " of " + bytes_text(geometry.ring_bytes()) + " per trainer");
   line("policy", number(parameters) + " parameters, " + bytes_text(4 * parameters));
   line("one-sided memory", bytes_text(window_bytes(0)) + " on trainer 0" +

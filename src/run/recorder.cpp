@@ -80,8 +80,7 @@ Recorder::Totals Recorder::totals() const {
 
 int64_t Recorder::next_unit() const {
   int64_t next = 0;
-  for (size_t s = 0; s < searchers_.size(); ++s)
-    next = std::max(next, searchers_[s].cursor - static_cast<int64_t>(s));
+  for (size_t s = 0; s < searchers_.size(); ++s) next = std::max(next, searchers_[s].cursor - static_cast<int64_t>(s));
   return next;
 }
 

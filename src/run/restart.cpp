@@ -26,8 +26,8 @@ void Run::checkpoint() {
   data.trainers = plan_.roles.trainers;
   data.searchers = plan_.roles.searchers;
   trainer_->save(data);
-  const int64_t phases = data.integers["lanes_done"] == data.searchers ? data.integers["phase"]
-                                                                       : data.integers["phase"] - 1;
+  const int64_t phases =
+      data.integers["lanes_done"] == data.searchers ? data.integers["phase"] : data.integers["phase"] - 1;
   data.integers["sampled_phases"] = phases;
   data.scalars["seconds"] = recorder_ ? recorder_->seconds() : 0;
   // Lockstep: what the phases took, whatever a searcher has begun beyond.  Async: nothing that may have been begun.

@@ -40,9 +40,7 @@ RunDescription describe(const Deck& deck, const World& world) {
   return description;
 }
 
-bool shows_progress(const std::string& wish) {
-  return wish == "always" || (wish == "auto" && stdout_is_terminal());
-}
+bool shows_progress(const std::string& wish) { return wish == "always" || (wish == "auto" && stdout_is_terminal()); }
 
 }  // namespace
 

@@ -86,7 +86,7 @@ void Trainer::publish(bool stop) {
 
 // Lane order is store order in lockstep, so that the same records always get the same tickets.
 bool Trainer::drain() {
-  constexpr size_t kAtOnce = 1024;  // records per lane and step
+  constexpr size_t kAtOnce = 1024;  // records per step, so that updates go on
   size_t moved = 0;
   const auto deliver_here = [this](const LaneRecord& record) { deliver(record); };
   if (lockstep_) {
@@ -98,15 +98,20 @@ bool Trainer::drain() {
     }
     return moved > 0;
   }
-  for (int lane = 0; lane < plan_.roles.searchers && index_.room_to_insert(); ++lane)
-    moved += window_.drain(lane, kAtOnce, deliver_here);
+  // In turn, a batch at a time, so that where room is short no lane starves.
+  for (int empty = 0; empty < plan_.roles.searchers && index_.room_to_insert() && moved < kAtOnce;) {
+    const size_t taken = window_.drain(next_lane_, static_cast<size_t>(deck_.batch), deliver_here);
+    moved += taken;
+    empty = taken > 0 ? 0 : empty + 1;
+    next_lane_ = (next_lane_ + 1) % plan_.roles.searchers;
+  }
   return moved > 0;
 }
 
-bool Trainer::deliver(const LaneRecord& record) {
+void Trainer::deliver(const LaneRecord& record) {
   if (record.kind == RecordKind::phase_end) {
     ++lanes_done_;
-    return true;
+    return;
   }
   const RecordHead head = record_head(layout_, record.payload);
   IndexEntry entry;
@@ -118,7 +123,6 @@ bool Trainer::deliver(const LaneRecord& record) {
   entry.log_reward = head.log_reward;
   const auto slot = index_.insert(entry);
   if (slot) window_.write(*slot, index_.at(*slot).ticket, record);
-  return slot.has_value();
 }
 
 bool Trainer::can_draw() {

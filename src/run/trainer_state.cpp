@@ -48,8 +48,8 @@ void Trainer::restore(const CheckpointData& data) {
            std::to_string(saved.arrays.at("weights").size()) + " parameters instead of " +
                std::to_string(policy_->parameters.size()),
            "restart with the deck that is in the checkpoint, or with --run.restart=no");
-  VALIDATE(static_cast<int64_t>(data.index.entries.size()) <= index_.capacity(),
-           "the checkpoint's store does not fit", std::to_string(data.index.entries.size()) + " records",
+  VALIDATE(static_cast<int64_t>(data.index.entries.size()) <= index_.capacity(), "the checkpoint's store does not fit",
+           std::to_string(data.index.entries.size()) + " records",
            "give replay.bytes and replay.capacity at least their old values");
   policy_->parameters.flat().copy_(tensor_of(saved.arrays.at("weights")));
   optimiser_->restore(data.step, tensor_of(saved.arrays.at("adam_first")), tensor_of(saved.arrays.at("adam_second")));

@@ -108,11 +108,13 @@ class BitSequence final : public PerState<BitSequence> {
     Bytes bytes(static_cast<size_t>(deck_.bits / 8), 0);
     const auto k = static_cast<size_t>(deck_.word);
     for (size_t position = 0; position < static_cast<size_t>(deck_.bits); ++position)
-      bytes[position / 8] |= static_cast<uint8_t>((s[position / k] >> (k - 1 - position % k) & 1) << (7 - position % 8));
+      bytes[position / 8] |=
+          static_cast<uint8_t>((s[position / k] >> (k - 1 - position % k) & 1) << (7 - position % 8));
     Nearest best{-1, deck_.bits + 1};
     for (size_t m = 0; m < modes_.size(); ++m) {
       int64_t distance = 0;
-      for (size_t i = 0; i < bytes.size(); ++i) distance += std::popcount(static_cast<uint8_t>(bytes[i] ^ modes_[m][i]));
+      for (size_t i = 0; i < bytes.size(); ++i)
+        distance += std::popcount(static_cast<uint8_t>(bytes[i] ^ modes_[m][i]));
       if (distance < best.distance) best = {static_cast<int64_t>(m), distance};
     }
     return best;

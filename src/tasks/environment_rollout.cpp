@@ -116,8 +116,7 @@ Batch empty_batch(const Tensor& query, const Keys& keys, int64_t longest) {
   batch.finish = at::zeros({count}, at::kChar);
   for (int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
-    batch.id.mutable_data_ptr<int64_t>()[i] =
-        sample_id(query.const_data_ptr<int64_t>()[i], keys.visit[at], keys.k[at]);
+    batch.id.mutable_data_ptr<int64_t>()[i] = sample_id(query.const_data_ptr<int64_t>()[i], keys.visit[at], keys.k[at]);
   }
   return batch;
 }
@@ -129,8 +128,7 @@ std::vector<int64_t> all_rows(int64_t count) {
 }
 
 void finish_rewards(Walk& walk, Batch& batch) {
-  walk.environment.log_reward(walk.states,
-                              {batch.reward.mutable_data_ptr<float>(), static_cast<size_t>(batch.size())});
+  walk.environment.log_reward(walk.states, {batch.reward.mutable_data_ptr<float>(), static_cast<size_t>(batch.size())});
 }
 
 // Drops the trajectories that have arrived; the order of the others stays.
@@ -144,8 +142,7 @@ void keep_moving(Walk& walk, std::vector<int64_t>& live) {
 
 }  // namespace
 
-Batch EnvironmentTask::sample(Policy& policy, const Tensor& query, const Exploration& explore,
-                              const Keys& keys) const {
+Batch EnvironmentTask::sample(Policy& policy, const Tensor& query, const Exploration& explore, const Keys& keys) const {
   const at::NoGradGuard no_grad;
   const int64_t count = query.size(0);
   const Columns columns = this->columns(policy);
@@ -205,9 +202,8 @@ Batch EnvironmentTask::resample(Policy& policy, const Batch& terminals, const Ke
     walk.gather(live);
     decisions.valid.resize(static_cast<size_t>(walk.rows.size()) * decisions.width);
     environment_->backward_mask(walk.rows.states(), decisions.valid);
-    const Tensor logits = columns.backward < 0
-                              ? at::zeros({walk.rows.size(), sizes_.backward_actions})
-                              : columns.net.heads({observe(walk.rows.states())});
+    const Tensor logits = columns.backward < 0 ? at::zeros({walk.rows.size(), sizes_.backward_actions})
+                                               : columns.net.heads({observe(walk.rows.states())});
     decide(logits, std::max<int64_t>(columns.backward, 0), Exploration{}, decisions);
     for (const int64_t i : live) {
       const int64_t row = walk.row_of[static_cast<size_t>(i)];
@@ -220,7 +216,8 @@ Batch EnvironmentTask::resample(Policy& policy, const Batch& terminals, const Ke
       log_ref[i] += columns.backward < 0 ? log_uniform(decisions.mask(row)) : 0;
     }
     std::erase_if(live, [&](int64_t i) {
-      return std::ranges::equal(walk.state(i), std::span(source).subspan(static_cast<size_t>(i) * walk.width, walk.width));
+      return std::ranges::equal(walk.state(i),
+                                std::span(source).subspan(static_cast<size_t>(i) * walk.width, walk.width));
     });
   }
   for (int64_t i = 0; i < count; ++i)

@@ -133,8 +133,7 @@ Scores EnvironmentTask::score(Policy& policy, const Batch& batch) const {
     scores.log_ref = walked.backward.pick(log_probs(columns.backward, sizes_.backward_actions, false), inside);
   else if (flows)
     scores.log_ref = at::tensor(walked.uniform_ref).view({batch.size(), steps});
-  if (flows)
-    scores.log_flow = walked.flow.pick(heads.narrow(1, columns.flow, 1), inside_mask(batch.length, steps + 1));
+  if (flows) scores.log_flow = walked.flow.pick(heads.narrow(1, columns.flow, 1), inside_mask(batch.length, steps + 1));
   const auto& groups = policy.parameters.groups();
   if (groups.back().name == "log_z") scores.log_z = policy.parameters.at("log_z").index_select(0, batch.query);
   return scores;

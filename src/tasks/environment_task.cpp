@@ -115,7 +115,8 @@ Metrics EnvironmentTask::evaluate_by_samples(Policy& policy, Slice slice, const 
   const int64_t count = evaluation_.samples * (slice.index + 1) / slice.count - first;
   Metrics metrics;
   if (count == 0) return metrics;
-  Keys own{keys.seed, std::vector<int64_t>(static_cast<size_t>(count)), std::vector<int64_t>(static_cast<size_t>(count), 0)};
+  Keys own{keys.seed, std::vector<int64_t>(static_cast<size_t>(count)),
+           std::vector<int64_t>(static_cast<size_t>(count), 0)};
   Tensor query = at::empty({count}, at::kLong);
   for (int64_t i = 0; i < count; ++i) {
     query.mutable_data_ptr<int64_t>()[i] = (first + i) % sizes_.queries;

@@ -47,7 +47,9 @@ StateGraph::StateGraph(const Environment& environment, int64_t most) : rows_(env
     }
   }
   order_edges();
-  std::ranges::sort(terminals_, [&](int32_t a, int32_t b) { return std::ranges::lexicographical_compare(rows_.state(a), rows_.state(b)); });
+  std::ranges::sort(terminals_, [&](int32_t a, int32_t b) {
+    return std::ranges::lexicographical_compare(rows_.state(a), rows_.state(b));
+  });
   for (const int32_t terminal : terminals_) {
     float nats = 0;
     environment.log_reward(rows_.state(terminal), {&nats, 1});

@@ -17,8 +17,8 @@ class Failure : public std::runtime_error {
 }  // namespace tightrope
 
 // Always checked: decks, files, the environment.
-#define VALIDATE(condition, problem, why, what_to_do) \
-  do {                                                \
+#define VALIDATE(condition, problem, why, what_to_do)                             \
+  do {                                                                            \
     if (!(condition)) throw ::tightrope::Failure((problem), (why), (what_to_do)); \
   } while (false)
 
@@ -26,8 +26,8 @@ class Failure : public std::runtime_error {
 #ifdef NDEBUG
 #define EXPECT(condition) static_cast<void>(0)
 #else
-#define EXPECT(condition)                                                          \
-  do {                                                                             \
+#define EXPECT(condition)                                                              \
+  do {                                                                                 \
     if (!(condition)) ::tightrope::expectation_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 #endif

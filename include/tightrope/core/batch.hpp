@@ -15,15 +15,15 @@ using at::Tensor;
 
 // What one trajectory of a task may hold; the same on all ranks.
 struct Layout {
-  int64_t max_length = 0;              // T: most transitions
-  int64_t action_width = 1;            // A: integers per transition; 0 = no actions
-  int64_t action_values = 0;           // every action is in [0, action_values); sets the packed width
-  int64_t value_width = 0;             // D: floats per transition; 0 = none
-  bool log_ref_per_transition = false; // log_ref is (B,T) float32 instead of (B) float64
-  bool log_behaviour = false;          // records carry the log-prob under the sampling weights
+  int64_t max_length = 0;               // T: most transitions
+  int64_t action_width = 1;             // A: integers per transition; 0 = no actions
+  int64_t action_values = 0;            // every action is in [0, action_values); sets the packed width
+  int64_t value_width = 0;              // D: floats per transition; 0 = none
+  bool log_ref_per_transition = false;  // log_ref is (B,T) float32 instead of (B) float64
+  bool log_behaviour = false;           // records carry the log-prob under the sampling weights
   std::vector<std::string> reward_parts = {"log_reward"};  // P names; their sum is log R (nats)
 
-  int64_t max_record_bytes() const;    // of the longest record
+  int64_t max_record_bytes() const;  // of the longest record
 };
 
 struct Batch {
@@ -49,10 +49,10 @@ enum class Finish : int8_t { terminal = 0, truncated = 1 };
 struct RecordHead {
   int64_t query;
   int64_t id;
-  int64_t version;       // of the weights
-  uint64_t content;      // hash of (query, actions, values): equal for equal trajectories
-  double log_reward;     // nats
-  int64_t length;        // transitions
+  int64_t version;    // of the weights
+  uint64_t content;   // hash of (query, actions, values): equal for equal trajectories
+  double log_reward;  // nats
+  int64_t length;     // transitions
 };
 
 // Appends record `row` of the batch to `out`; what was appended is a multiple of 8 bytes.

@@ -114,9 +114,9 @@ class Deck {
   std::string origin(const std::string& key) const;
   bool given(const std::string& key) const;
 
-  std::string print() const;                  // a deck that resolves to this one, with each key's origin
-  std::string resolved() const;               // the same without origins: what the hash and every output holds
-  uint64_t hash() const;                      // of resolved()
+  std::string print() const;     // a deck that resolves to this one, with each key's origin
+  std::string resolved() const;  // the same without origins: what the hash and every output holds
+  uint64_t hash() const;         // of resolved()
 
   static std::string help(const Schema& schema);      // for the terminal
   static std::string markdown(const Schema& schema);  // docs/deck.md

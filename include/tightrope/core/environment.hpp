@@ -90,7 +90,8 @@ class PerState : public Environment {
   }
   void observe(View states, State active) const final {
     const size_t width = static_cast<size_t>(sizes_.active);
-    for (size_t i = 0; i < active.size() / width; ++i) self().features(row(states, i), active.subspan(i * width, width));
+    for (size_t i = 0; i < active.size() / width; ++i)
+      self().features(row(states, i), active.subspan(i * width, width));
   }
   void log_reward(View states, std::span<float> nats) const final {
     for (size_t i = 0; i < nats.size(); ++i) nats[i] = static_cast<float>(self().reward(row(states, i)));

@@ -14,10 +14,10 @@ using at::Tensor;
 
 struct Parameter {
   std::string name;
-  std::string group;           // parameters of one group share a learning rate
+  std::string group;  // parameters of one group share a learning rate
   std::vector<int64_t> shape;
-  int64_t offset = 0;          // of its first value in flat()
-  Tensor value;                // leaf with requires_grad, a view of flat(); its grad is a view of gradient()
+  int64_t offset = 0;  // of its first value in flat()
+  Tensor value;        // leaf with requires_grad, a view of flat(); its grad is a view of gradient()
 };
 
 struct ParameterGroup {

@@ -13,10 +13,10 @@ struct OptimiserDeck {
   static constexpr const char* section = "optimiser";
   double learning_rate = 1e-3;
   double log_z_learning_rate = 0.1;
-  double final_fraction = 1;   // of the learning rates, reached at the last step
-  double decay_start = 0;      // fraction of the run after which the rates fall along a cosine
+  double final_fraction = 1;  // of the learning rates, reached at the last step
+  double decay_start = 0;     // fraction of the run after which the rates fall along a cosine
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  double clip = 0;             // global gradient norm; 0 = no clipping
+  double clip = 0;  // global gradient norm; 0 = no clipping
   void fields(FieldList& f);
 };
 
@@ -28,7 +28,7 @@ class Optimiser {
   double step();
 
   int64_t steps_done() const { return done_; }
-  double rate_factor() const;                       // of the schedule, at the next step
+  double rate_factor() const;                         // of the schedule, at the next step
   const Tensor& first_moment() const { return m_; }   // (P) float32
   const Tensor& second_moment() const { return v_; }  // (P) float32
   void restore(int64_t steps_done, const Tensor& first, const Tensor& second);

@@ -13,22 +13,22 @@ namespace tightrope {
 
 struct RunDeck {
   static constexpr const char* section = "run";
-  std::string name;                // "" = the deck's file name
+  std::string name;  // "" = the deck's file name
   std::string folder = "runs";
-  std::string mode = "async";      // async | lockstep
-  std::string restart = "no";      // no | auto | a checkpoint's path
+  std::string mode = "async";  // async | lockstep
+  std::string restart = "no";  // no | auto | a checkpoint's path
   int64_t seed = 1;
-  int64_t interval = 100;          // updates per metrics row
-  std::string progress = "auto";   // auto | always | never
+  int64_t interval = 100;         // updates per metrics row
+  std::string progress = "auto";  // auto | always | never
   void fields(FieldList& f);
 };
 
 struct ObjectiveDeck {
   static constexpr const char* section = "objective";
   std::string kind = "tb";
-  int64_t group = 1;               // K
+  int64_t group = 1;  // K
   double temperature = 1;
-  double reward_exponent = 1;      // 1 / temperature; give one of the two
+  double reward_exponent = 1;  // 1 / temperature; give one of the two
   double ref_coefficient = 1;
   double lambda = 0.9;
   void fields(FieldList& f);
@@ -37,17 +37,17 @@ struct ObjectiveDeck {
 struct TrainerDeck {
   static constexpr const char* section = "trainer";
   int64_t steps = 4000;
-  int64_t batch = 16;              // trajectories per update, over all trainers
-  int64_t publish_every = 1;       // updates; async
-  int64_t updates_per_phase = 1;   // lockstep
+  int64_t batch = 16;             // trajectories per update, over all trainers
+  int64_t publish_every = 1;      // updates; async
+  int64_t updates_per_phase = 1;  // lockstep
   void fields(FieldList& f);
 };
 
 struct SearcherDeck {
   static constexpr const char* section = "searcher";
-  int64_t batch = 16;              // trajectories at once, per searcher
-  int64_t samples_per_query = 1;   // S
-  int64_t batches_per_phase = 1;   // lockstep
+  int64_t batch = 16;             // trajectories at once, per searcher
+  int64_t samples_per_query = 1;  // S
+  int64_t batches_per_phase = 1;  // lockstep
   void fields(FieldList& f);
 };
 
@@ -62,7 +62,7 @@ struct ExploreDeck {
 
 struct CheckpointDeck {
   static constexpr const char* section = "checkpoint";
-  int64_t every = 0;               // updates; 0 = only at the end
+  int64_t every = 0;  // updates; 0 = only at the end
   int64_t keep = 2;
   void fields(FieldList& f);
 };
@@ -78,10 +78,10 @@ struct Plan {
   const Objective* objective = nullptr;
   ObjectiveValues values;
   ReplayGeometry geometry;
-  int64_t groups = 0;               // per update, over all trainers
-  int64_t parameters = 0;           // of the policy
-  int64_t groups_of(int trainer) const;      // this trainer's share; all shares add up to groups
-  int64_t window_bytes(int rank) const;      // one-sided memory: lanes, store, weight board
+  int64_t groups = 0;                            // per update, over all trainers
+  int64_t parameters = 0;                        // of the policy
+  int64_t groups_of(int trainer) const;          // this trainer's share; all shares add up to groups
+  int64_t window_bytes(int rank) const;          // one-sided memory: lanes, store, weight board
   std::string describe(const Deck& deck) const;  // for --check: batch arithmetic and bytes per rank
 };
 

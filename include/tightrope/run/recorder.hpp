@@ -17,23 +17,23 @@ namespace tightrope {
 class Recorder {
  public:
   struct Setup {
-    std::string path;             // of metrics.h5
+    std::string path;  // of metrics.h5
     RunDescription description;
     int64_t steps = 0, batch = 0, searchers = 1;
-    int64_t restart_step = -1;    // -1 = a new run
-    double seconds_before = 0;    // of the run before a restart
+    int64_t restart_step = -1;  // -1 = a new run
+    double seconds_before = 0;  // of the run before a restart
     bool progress = false;
   };
   Recorder(IoThread& io, const Setup& setup, const Metrics& exact);
 
-  void take_reports(ReplayWindow& window);                // searchers' counters and evaluations
-  void row(const Interval& interval, int64_t step);       // one row of /training, one progress line
+  void take_reports(ReplayWindow& window);           // searchers' counters and evaluations
+  void row(const Interval& interval, int64_t step);  // one row of /training, one progress line
   void evaluation(int64_t version, const Metrics& metrics);
   void close() { file_.close(); }
 
-  int64_t next_unit() const;                              // the first unit that no searcher has begun
+  int64_t next_unit() const;  // the first unit that no searcher has begun
   double seconds() const { return setup_.seconds_before + watch_.seconds(); }
-  std::string summary() const;                            // the last row in words
+  std::string summary() const;  // the last row in words
   const std::string& note() const { return file_.note(); }
 
  private:
@@ -55,7 +55,7 @@ class Recorder {
     Metrics metrics;
     int64_t version = -1;
   };
-  std::map<int64_t, Pending> evaluations_;                // by number, until every searcher's share is in
+  std::map<int64_t, Pending> evaluations_;  // by number, until every searcher's share is in
   MetricsFile::Values last_row_, last_evaluation_;
 };
 

@@ -20,7 +20,7 @@ class Run {
   const std::string& folder() const { return folder_; }
 
  private:
-  struct Start {                    // what a searcher needs to know of a restart
+  struct Start {  // what a searcher needs to know of a restart
     int64_t step = -1, unit = 0, phase = 0;
   };
   Start restart();
@@ -36,7 +36,7 @@ class Run {
   const Plan& plan_;
   std::string folder_;
   IoThread io_;
-  mpi::Comm io_comm_;               // the trainers', for the I/O thread alone
+  mpi::Comm io_comm_;  // the trainers', for the I/O thread alone
   ReplayWindow window_;
   WeightBoard board_;
   std::unique_ptr<Searcher> searcher_;

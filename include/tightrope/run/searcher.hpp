@@ -16,11 +16,11 @@ namespace tightrope {
 // What a searcher tells trainer 0 in its lane's report, before the records that it covers: fixed part, then its
 // newest evaluation (Metrics::pack) if there is one.
 struct SearcherStatus {
-  int64_t cursor = 0;             // the first unit that it has not begun
+  int64_t cursor = 0;  // the first unit that it has not begun
   int64_t samples = 0, transitions = 0;
-  int64_t version = -1;           // of the weights that it samples with
+  int64_t version = -1;  // of the weights that it samples with
   double busy_seconds = 0, idle_seconds = 0;
-  int64_t evaluation = -1;        // number of the evaluation: version / evaluation.every; -1 = none yet
+  int64_t evaluation = -1;  // number of the evaluation: version / evaluation.every; -1 = none yet
   int64_t evaluation_version = -1;
 };
 
@@ -31,14 +31,14 @@ class Searcher {
   Searcher(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
            WeightBoard& board, int64_t cursor, int64_t phase);
 
-  bool step();                  // false: nothing to do now
+  bool step();  // false: nothing to do now
   bool stopped() const { return stopped_; }
   void idle(double seconds) { status_.idle_seconds += seconds; }
 
  private:
-  struct Lane {                 // what is packed for one trainer and not yet appended
+  struct Lane {  // what is packed for one trainer and not yet appended
     std::vector<std::byte> bytes;
-    std::vector<size_t> ends;   // of each record in bytes
+    std::vector<size_t> ends;  // of each record in bytes
     size_t sent = 0;
     bool empty() const { return sent == ends.size(); }
   };
@@ -48,7 +48,7 @@ class Searcher {
   void evaluate();
   void sample();
   void pack_for_owners(const Batch& batch);
-  bool send();                  // true: everything that was packed is on its way
+  bool send();  // true: everything that was packed is on its way
   void report();
   void end_phase();
 
@@ -66,7 +66,7 @@ class Searcher {
   int searcher_, searchers_;
   SearcherStatus status_;
   Metrics evaluation_;
-  std::vector<Lane> lanes_;     // [trainer]
+  std::vector<Lane> lanes_;  // [trainer]
   int64_t phase_ = 0, left_in_phase_ = 0, last_evaluation_ = -1;
   bool stopped_ = false;
 };

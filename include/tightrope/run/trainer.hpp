@@ -36,13 +36,13 @@ class Trainer {
 
   // Puts the first weights on the board.  Call once, after restore() where there is a checkpoint.
   void begin();
-  bool step();                         // false: nothing to do now; true: one update, or records moved
+  bool step();  // false: nothing to do now; true: one update, or records moved
   bool finished() const { return steps_done() >= deck_.steps; }
   int64_t steps_done() const { return optimiser_->steps_done(); }
   int64_t phase() const { return phase_; }
   bool at_update() const { return updated_; }  // the last step() made an update
   void idle(double seconds) { interval_.idle_seconds += seconds; }
-  void publish(bool stop);             // trainer 0 only, elsewhere nothing
+  void publish(bool stop);  // trainer 0 only, elsewhere nothing
   Policy& policy() { return *policy_; }
 
   // Collective over the trainers: what happened since the last call, summed, and starts anew.
@@ -54,7 +54,7 @@ class Trainer {
 
  private:
   bool drain();
-  bool deliver(const LaneRecord& record);
+  void deliver(const LaneRecord& record);
   bool can_draw();
   bool agree(bool mine);
   void update();
@@ -77,6 +77,7 @@ class Trainer {
   ReplayIndex index_;
   Interval interval_;
   bool updated_ = false;
+  int next_lane_ = 0;  // async: whose turn it is
   // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
   int64_t phase_ = 1, lanes_done_ = 0, updates_in_phase_ = 0;
   double seconds_[4] = {};

@@ -6,8 +6,8 @@ namespace tightrope {
 
 struct EvaluationDeck {
   static constexpr const char* section = "evaluation";
-  int64_t every = 0;              // updates between evaluations; 0 = only at the end
-  int64_t samples = 1024;         // where the task cannot be enumerated
+  int64_t every = 0;                 // updates between evaluations; 0 = only at the end
+  int64_t samples = 1024;            // where the task cannot be enumerated
   int64_t enumerate_up_to = 400000;  // states
   void fields(FieldList& f);
 };

@@ -21,7 +21,7 @@ struct TaskEntry {
 };
 
 std::span<const TaskEntry> tasks();
-void declare_tasks(Schema& schema);               // [task], [policy], [evaluation] and every task's own sections
+void declare_tasks(Schema& schema);  // [task], [policy], [evaluation] and every task's own sections
 std::unique_ptr<Task> make_task(const Deck& deck);
 
 }  // namespace tightrope

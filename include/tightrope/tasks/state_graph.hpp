@@ -22,11 +22,11 @@ class StateGraph {
   int64_t size() const { return rows_.size(); }
   std::span<const int32_t> states() const { return rows_.states(); }
   const StateRows& rows() const { return rows_; }
-  const std::vector<Edge>& edges() const { return edges_; }         // every edge after all edges into its parent
-  const std::vector<int32_t>& terminals() const { return terminals_; }  // ascending by state values
+  const std::vector<Edge>& edges() const { return edges_; }                // every edge after all edges into its parent
+  const std::vector<int32_t>& terminals() const { return terminals_; }     // ascending by state values
   const std::vector<double>& log_rewards() const { return log_rewards_; }  // of terminals(), nats
-  double log_z() const { return log_z_; }                           // log sum of rewards
-  std::vector<double> target() const;                               // R / Z of terminals()
+  double log_z() const { return log_z_; }                                  // log sum of rewards
+  std::vector<double> target() const;                                      // R / Z of terminals()
 
   // Sums over all trajectories of a policy, exactly, from edge log-probs (one per edge, nats).
   struct Moments {
