@@ -32,3 +32,22 @@ if(TIGHTROPE_SANITIZE AND TARGET mpi_tests)
   target_sources(mpi_tests PRIVATE ${checks}/keep_plugins.cpp)
   set_target_properties(mpi_tests PROPERTIES ENABLE_EXPORTS ON)
 endif()
+
+# The environment of CONTRIBUTING.md, put where the page says, is built into a program of its own and trained.
+if(NOT TIGHTROPE_SANITIZE)
+  set(contributed ${CMAKE_CURRENT_BINARY_DIR}/contributed)
+  set(contributed_files src/tasks/bag.cpp src/tasks/registry.cpp include/tightrope/tasks/environments.hpp)
+  list(TRANSFORM contributed_files PREPEND ${contributed}/)
+  add_custom_command(
+    OUTPUT ${contributed_files}
+    COMMAND ${Python3_EXECUTABLE} ${checks}/contributing_test.py put ${CMAKE_SOURCE_DIR} ${contributed}
+    DEPENDS ${checks}/contributing_test.py ${CMAKE_SOURCE_DIR}/CONTRIBUTING.md
+            ${CMAKE_SOURCE_DIR}/src/tasks/registry.cpp ${CMAKE_SOURCE_DIR}/include/tightrope/tasks/environments.hpp)
+  add_executable(contributed ${CMAKE_SOURCE_DIR}/apps/tightrope.cpp ${contributed_files})
+  target_include_directories(contributed BEFORE PRIVATE ${contributed}/include)
+  target_link_libraries(contributed PRIVATE tightrope_run)
+  target_precompile_headers(contributed REUSE_FROM tightrope_learn)
+  add_test(NAME contributing COMMAND /usr/bin/python3 ${checks}/contributing_test.py run $<TARGET_FILE:contributed>
+           ${contributed})
+  set_tests_properties(contributing PROPERTIES LABELS checks TIMEOUT 120 ENVIRONMENT "${mpi_environment}")
+endif()
