@@ -79,12 +79,18 @@ ObjectiveResult subtrajectory_balance(const Scores& scores, const Batch& batch, 
 
 constexpr Objective kObjectives[] = {
     {"tb", trajectory_balance, {.log_z = true}, "Malkin et al. 2022, arXiv 2201.13259, eq. 14"},
-    {"vargrad", vargrad, {.groups = true}, "Zhang et al. 2023, arXiv 2302.05446; TBA, arXiv 2503.18929, eqs. 4-5"},
-    {"db", detailed_balance, {.log_flow = true, .log_ref_per_transition = true}, "Bengio et al. 2023, JMLR 24, eq. 17"},
+    {"vargrad",
+     vargrad,
+     {.groups = true},
+     "Zhang et al. 2023, arXiv 2302.05446, sec. 3.2; TBA, arXiv 2503.18929, eqs. 4-5"},
+    {"db",
+     detailed_balance,
+     {.log_flow = true, .log_ref_per_transition = true},
+     "Bengio et al. 2023, arXiv 2111.09266, sec. 3.2; Malkin et al. 2022, eq. 11"},
     {"subtb",
      subtrajectory_balance,
      {.log_flow = true, .log_ref_per_transition = true},
-     "Madan et al. 2023, arXiv 2209.12782, eq. 8, normalised within a trajectory"},
+     "Madan et al. 2023, arXiv 2209.12782, eq. 11, normalised within a trajectory"},
 };
 
 }  // namespace

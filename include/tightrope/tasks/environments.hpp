@@ -16,7 +16,7 @@ struct HypergridDeck {
 };
 std::unique_ptr<const Environment> make_hypergrid(const HypergridDeck& deck);
 
-// Malkin et al. 2022 (arXiv 2201.13259), sec. 5.3, left to right, with a Hamming reward.
+// Malkin et al. 2022 (arXiv 2201.13259), sec. 5.3.1, left to right, with a Hamming reward.
 struct BitsDeck {
   static constexpr const char* section = "bits";
   int64_t bits = 120, word = 8, modes = 60;
