@@ -35,9 +35,7 @@ Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters
   Plan plan;
   plan.roles = Roles::of(deck.get<WorldDeck>(), ranks);
   plan.objective = &find_objective(objective.kind);
-  const double temperature =
-      deck.given("objective.reward_exponent") ? 1 / objective.reward_exponent : objective.temperature;
-  plan.values = {temperature, objective.ref_coefficient, objective.lambda};
+  plan.values = {objective.temperature / objective.reward_exponent, objective.ref_coefficient, objective.lambda};
   plan.groups = trainer.batch / objective.group;
   plan.parameters = parameters;
 
