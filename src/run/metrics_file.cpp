@@ -81,7 +81,8 @@ void MetricsFile::open(const RunDescription& description, Mode mode, int64_t res
   describe(description, resumed, restart_step);
   for (Table* table : {&training_, &evaluation_}) {
     file_->make_group(table->group);
-    if (resumed) resume(*table, restart_step);
+    // The restarted run evaluates the weights of its first step itself.
+    if (resumed) resume(*table, table == &evaluation_ ? restart_step - 1 : restart_step);
   }
   file_->make_group("/exact");
   file_->flush();

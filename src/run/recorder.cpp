@@ -50,7 +50,9 @@ void Recorder::merge_evaluations() {
   while (!evaluations_.empty() && evaluations_.begin()->first <= complete) {
     const Pending pending = std::move(evaluations_.begin()->second);
     evaluations_.erase(evaluations_.begin());
-    if (!pending.metrics.means().empty()) evaluation(pending.version, pending.metrics);
+    // Of the last version trainer 0 makes one itself: whether a searcher still gets to it is chance.
+    const bool last = pending.version >= setup_.steps;
+    if (!last && !pending.metrics.means().empty()) evaluation(pending.version, pending.metrics);
   }
 }
 
@@ -74,6 +76,8 @@ Recorder::Totals Recorder::totals() const {
     totals.samples += static_cast<double>(status.samples);
     totals.busy += status.busy_seconds;
     totals.idle += status.idle_seconds;
+    totals.refresh += status.refresh_seconds;
+    totals.sample += status.sample_seconds;
   }
   return totals;
 }
@@ -107,7 +111,15 @@ void Recorder::row(const Interval& interval, int64_t step) {
                {"skipped", interval.skipped},
                {"refused", interval.refused},
                {"inserted", interval.inserted},
-               {"version", static_cast<double>(step)}};
+               {"version", static_cast<double>(step)},
+               {"seconds_sample", now.sample - last_totals_.sample},
+               {"seconds_refresh", now.refresh - last_totals_.refresh},
+               {"seconds_drain", interval.drain_seconds},
+               {"seconds_draw", interval.draw_seconds},
+               {"seconds_score", interval.score_seconds},
+               {"seconds_backward", interval.backward_seconds},
+               {"seconds_optimise", interval.optimise_seconds},
+               {"seconds_publish", interval.publish_seconds}};
   file_.row(last_row_, {{"staleness_histogram", vector_of(interval.staleness_bins)},
                         {"reuse_histogram", vector_of(interval.uses_bins)}});
   last_row_seconds_ = seconds;

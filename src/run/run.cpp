@@ -57,7 +57,8 @@ Run::Run(const World& world, const Deck& deck, const Task& task, const Plan& pla
   const Start start = restart();
   if (world_.trainer() == 0) open_outputs(start);
   if (world_.is_searcher())
-    searcher_ = std::make_unique<Searcher>(world_, deck_, plan_, task_, window_, board_, start.unit, start.phase);
+    searcher_ = std::make_unique<Searcher>(world_, deck_, plan_, task_, window_, board_,
+                                           Searcher::Start{start.step, start.unit, start.phase});
   if (trainer_) trainer_->begin();
 }
 

@@ -6,9 +6,19 @@
 #include "tightrope/tasks/evaluation.hpp"
 
 namespace tightrope {
+namespace {
+
+// For a report that has no room for a distribution over many objects: trainer 0's last evaluation has it.
+Metrics without_vectors(const Metrics& metrics) {
+  Metrics means;
+  for (const auto& [name, mean] : metrics.means()) means.add(name, mean.value(), mean.count);
+  return means;
+}
+
+}  // namespace
 
 Searcher::Searcher(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
-                   WeightBoard& board, int64_t cursor, int64_t phase)
+                   WeightBoard& board, const Start& start)
     : world_(world),
       task_(task),
       window_(window),
@@ -23,8 +33,9 @@ Searcher::Searcher(const World& world, const Deck& deck, const Plan& plan, const
       searcher_(world.searcher()),
       searchers_(plan.roles.searchers),
       lanes_(static_cast<size_t>(plan.roles.trainers)),
-      phase_(phase) {
-  status_.cursor = cursor + searcher_;
+      phase_(start.phase),
+      last_evaluation_(start.step > 0 && evaluate_every_ > 0 ? (start.step - 1) / evaluate_every_ : -1) {
+  status_.cursor = start.cursor + searcher_;
 }
 
 bool Searcher::step() {
@@ -56,17 +67,23 @@ bool Searcher::ready(const WeightBoard::Control& control) {
 }
 
 bool Searcher::refresh() {
+  const Stopwatch watch;
   const Tensor& flat = policy_->parameters.flat();
   const auto version =
       board_.refresh(status_.version, {flat.mutable_data_ptr<float>(), static_cast<size_t>(flat.numel())});
   if (version) status_.version = *version;
+  status_.refresh_seconds += watch.seconds();
+  status_.busy_seconds += watch.seconds();
   return version.has_value();
 }
 
 void Searcher::evaluate() {
   if (evaluate_every_ == 0 || status_.version / evaluate_every_ <= last_evaluation_) return;
   last_evaluation_ = status_.version / evaluate_every_;
-  evaluation_ = task_.evaluate(*policy_, {searcher_, searchers_}, Keys{seed_, {}, {}});
+  const Metrics metrics = task_.evaluate(*policy_, {searcher_, searchers_}, Keys{seed_, {}, {}});
+  const size_t room = static_cast<size_t>(window_.geometry().report_bytes) - sizeof status_;
+  evaluation_ = metrics.pack();
+  if (evaluation_.size() > room) evaluation_ = without_vectors(metrics).pack();
   status_.evaluation = last_evaluation_;
   status_.evaluation_version = status_.version;
 }
@@ -83,7 +100,9 @@ void Searcher::sample() {
     keys.k.push_back(i % per_query);
   }
   status_.cursor += deck_.batch / per_query * searchers_;
+  const Stopwatch watch;
   Batch batch = task_.sample(*policy_, query, explore_.at(status_.version), keys);
+  status_.sample_seconds += watch.seconds();
   batch.version.select(1, 0).fill_(status_.version);
   status_.samples += batch.size();
   status_.transitions += batch.length.sum().item<int64_t>();
@@ -130,11 +149,7 @@ void Searcher::end_phase() {
 void Searcher::report() {
   std::vector<std::byte> message(sizeof status_);
   std::memcpy(message.data(), &status_, sizeof status_);
-  if (status_.evaluation >= 0) {
-    const auto packed = evaluation_.pack();
-    if (message.size() + packed.size() <= static_cast<size_t>(window_.geometry().report_bytes))
-      message.insert(message.end(), packed.begin(), packed.end());
-  }
+  message.insert(message.end(), evaluation_.begin(), evaluation_.end());
   window_.report(0, searcher_, message);
 }
 

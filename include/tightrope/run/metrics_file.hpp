@@ -32,9 +32,9 @@ class MetricsFile {
   using Values = std::map<std::string, double>;
   using Vectors = std::map<std::string, std::vector<double>>;
 
-  // create replaces what is there.  resume continues the file of an earlier run: rows with step > restart_step are
-  // cut off, the description is replaced, attribute `restarts` gets a line.  Where there is no file it makes one;
-  // where the file cannot be read it is moved aside and note() says so.
+  // create replaces what is there.  resume continues the file of an earlier run: rows with step > restart_step and
+  // evaluations with step >= restart_step are cut off, the description is replaced, attribute `restarts` gets a line.
+  // Where there is no file it makes one; where the file cannot be read it is moved aside and note() says so.
   enum class Mode { create, resume };
   MetricsFile(IoThread& io, const std::string& path, const RunDescription& description, Mode mode,
               int64_t restart_step = 0);

@@ -20,16 +20,20 @@ struct SearcherStatus {
   int64_t samples = 0, transitions = 0;
   int64_t version = -1;  // of the weights that it samples with
   double busy_seconds = 0, idle_seconds = 0;
+  double refresh_seconds = 0, sample_seconds = 0;  // parts of busy_seconds
   int64_t evaluation = -1;  // number of the evaluation: version / evaluation.every; -1 = none yet
   int64_t evaluation_version = -1;
 };
 
 class Searcher {
  public:
-  // `cursor`: the first unit of this run over all searchers; 0 unless restarted.
-  // `phase`: the last phase that is already sampled (lockstep).
+  struct Start {         // zeros unless restarted
+    int64_t step = 0;    // of the checkpoint: what lies before is evaluated
+    int64_t cursor = 0;  // the first unit of this run over all searchers
+    int64_t phase = 0;   // the last phase that is already sampled (lockstep)
+  };
   Searcher(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
-           WeightBoard& board, int64_t cursor, int64_t phase);
+           WeightBoard& board, const Start& start);
 
   bool step();  // false: nothing to do now
   bool stopped() const { return stopped_; }
@@ -65,8 +69,8 @@ class Searcher {
   std::unique_ptr<Policy> policy_;
   int searcher_, searchers_;
   SearcherStatus status_;
-  Metrics evaluation_;
-  std::vector<Lane> lanes_;  // [trainer]
+  std::vector<std::byte> evaluation_;  // the newest, packed
+  std::vector<Lane> lanes_;            // [trainer]
   int64_t phase_ = 0, left_in_phase_ = 0, last_evaluation_ = -1;
   bool stopped_ = false;
 };
