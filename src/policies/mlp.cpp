@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tightrope/core/rng.hpp"
+#include "tightrope/policies/mlp_cpu.hpp"
 
 namespace tightrope {
 
@@ -24,6 +25,8 @@ MlpPolicy::MlpPolicy(const MlpShape& shape) : shape_(shape) {
   }
   if (shape.log_z > 0) parameters.add("log_z", "log_z", {shape.log_z});
   parameters.finish();
+  for (const Parameter& parameter : parameters.parameters())
+    if (parameter.group == "network") layers_.push_back(parameter.value);
 }
 
 void MlpPolicy::initialise(uint64_t seed) {
@@ -50,15 +53,6 @@ void MlpPolicy::initialise(uint64_t seed) {
   }
 }
 
-Tensor MlpPolicy::heads(const Observation& observation) {
-  const auto& p = parameters.parameters();
-  Tensor x = gather_sum(p[0].value, p[1].value, observation.active).relu_();
-  for (int64_t layer = 1; layer < shape_.layers; ++layer) {
-    const auto at = static_cast<size_t>(2 * layer);
-    x = at::addmm(p[at + 1].value, x, p[at].value).relu_();
-  }
-  const auto last = static_cast<size_t>(2 * shape_.layers);
-  return at::addmm(p[last + 1].value, x, p[last].value);
-}
+Tensor MlpPolicy::heads(const Observation& observation) { return mlp_heads_cpu(layers_, observation.active); }
 
 }  // namespace tightrope

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <string_view>
+#include <cmath>
+#include <utility>
 
 #include "tightrope/base/check.hpp"
 
@@ -21,7 +22,16 @@ size_t bin_of(int64_t value) {
   return std::min<size_t>(width, Interval::kBins - 1);
 }
 
-constexpr std::string_view kParts[] = {"draw", "score", "backward", "optimise"};
+// Adds the time of a scope to a sum.
+class Timed {
+ public:
+  explicit Timed(double& sum) : sum_(sum) {}
+  ~Timed() { sum_ += watch_.seconds(); }
+
+ private:
+  double& sum_;
+  Stopwatch watch_;
+};
 
 }  // namespace
 
@@ -80,12 +90,14 @@ void Trainer::end_phase() {
 
 void Trainer::publish(bool stop) {
   if (world_.trainer() != 0) return;
+  const Timed timed(interval_.publish_seconds);
   board_.publish(steps_done(), floats(policy_->parameters.flat()));
   board_.set_control({steps_done(), lockstep_ ? phase_ : 0, steps_done(), stop});
 }
 
 // Lane order is store order in lockstep, so that the same records always get the same tickets.
 bool Trainer::drain() {
+  const Timed timed(interval_.drain_seconds);
   constexpr size_t kAtOnce = 1024;  // records per step, so that updates go on
   size_t moved = 0;
   const auto deliver_here = [this](const LaneRecord& record) { deliver(record); };
@@ -139,6 +151,7 @@ bool Trainer::agree(bool mine) {
 }
 
 Batch Trainer::gather(const std::vector<IndexEntry>& drawn) {
+  const Timed timed(interval_.draw_seconds);
   std::vector<std::span<const std::byte>> records;
   records.reserve(drawn.size());
   for (const IndexEntry& entry : drawn) {
@@ -153,32 +166,40 @@ Batch Trainer::gather(const std::vector<IndexEntry>& drawn) {
 }
 
 void Trainer::update() {
-  Stopwatch watch;
-  double before = 0;
-  const auto lap = [&](size_t part) {
-    const double now = watch.seconds();
-    seconds_[part] += now - before;
-    before = now;
-  };
-  const int64_t k = deck_.batch / plan_.groups;
-  const auto drawn = index_.draw(plan_.groups_of(world_.trainer()), k, seed_ + static_cast<uint64_t>(world_.trainer()));
+  const auto drawn = draw();
   const Batch batch = gather(drawn);
-  lap(0);
   policy_->parameters.zero_gradient();
-  const Scores scores = task_.score(*policy_, batch);
-  const ObjectiveResult result = plan_.objective->evaluate(scores, batch, plan_.values);
+  const ObjectiveResult result = evaluate(batch);
+  const double norm = descend(result);
+  count(drawn, batch, result, norm);
+}
+
+std::vector<IndexEntry> Trainer::draw() {
+  const Timed timed(interval_.draw_seconds);
+  const int64_t k = deck_.batch / plan_.groups;
+  return index_.draw(plan_.groups_of(world_.trainer()), k, seed_ + static_cast<uint64_t>(world_.trainer()));
+}
+
+ObjectiveResult Trainer::evaluate(const Batch& batch) {
+  const Timed timed(interval_.score_seconds);
+  return plan_.objective->evaluate(task_.score(*policy_, batch), batch, plan_.values);
+}
+
+// Returns the gradient's norm before clipping.
+double Trainer::descend(const ObjectiveResult& result) {
   // Divided by the global count: the sum over the trainers is then the gradient of the whole batch's mean.
   const Tensor loss = result.loss.sum() / static_cast<double>(deck_.batch);
-  lap(1);
-  loss.backward();
-  collective_->start(floats(policy_->parameters.gradient()));
-  collective_->finish();
-  lap(2);
+  {
+    const Timed timed(interval_.backward_seconds);
+    loss.backward();
+    collective_->start(floats(policy_->parameters.gradient()));
+    collective_->finish();
+  }
+  const Timed timed(interval_.optimise_seconds);
   const double norm = optimiser_->step();
   VALIDATE(std::isfinite(norm), "the gradient is not finite", "loss " + std::to_string(loss.item<double>()),
            "lower optimiser.learning_rate, or set optimiser.clip");
-  lap(3);
-  count(drawn, batch, result, norm);
+  return norm;
 }
 
 void Trainer::count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result,
@@ -212,11 +233,6 @@ Interval Trainer::take_interval() {
   static_assert(sizeof(Interval) % sizeof(double) == 0 && std::is_trivially_copyable_v<Interval>);
   world_.trainers().sum(std::span(reinterpret_cast<double*>(&taken), sizeof taken / sizeof(double)));
   return taken;
-}
-
-double Trainer::seconds_in(const char* part) const {
-  const auto found = std::ranges::find(kParts, std::string_view(part));
-  return found == std::end(kParts) ? 0 : seconds_[found - std::begin(kParts)];
 }
 
 }  // namespace tightrope

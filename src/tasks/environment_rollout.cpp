@@ -11,26 +11,25 @@
 namespace tightrope {
 namespace {
 
-// Probabilities over the valid of `logits` at a temperature, mixed with uniform by epsilon.  Returns their sum of 1.
+// Probabilities over the valid of `logits` at a temperature, mixed with uniform by epsilon; they sum to 1.
 void behaviour(std::span<const float> logits, std::span<const uint8_t> valid, const Exploration& explore,
                std::span<double> probability) {
-  double top = -std::numeric_limits<double>::infinity();
+  float top = -std::numeric_limits<float>::infinity();
   int64_t count = 0;
   for (size_t a = 0; a < logits.size(); ++a) {
     if (!valid[a]) continue;
-    top = std::max(top, static_cast<double>(logits[a]));
+    top = std::max(top, logits[a]);
     ++count;
   }
   EXPECT(count > 0);
+  const auto inverse = static_cast<float>(1 / explore.temperature);
   double total = 0;
   for (size_t a = 0; a < logits.size(); ++a) {
-    probability[a] = valid[a] ? std::exp((static_cast<double>(logits[a]) - top) / explore.temperature) : 0;
+    probability[a] = valid[a] ? std::exp((logits[a] - top) * inverse) : 0.0F;
     total += probability[a];
   }
-  for (size_t a = 0; a < logits.size(); ++a) {
-    probability[a] *= (1 - explore.epsilon) / total;
-    if (valid[a]) probability[a] += explore.epsilon / static_cast<double>(count);
-  }
+  const double scale = (1 - explore.epsilon) / total, uniform_share = explore.epsilon / static_cast<double>(count);
+  for (size_t a = 0; a < logits.size(); ++a) probability[a] = valid[a] ? probability[a] * scale + uniform_share : 0;
 }
 
 // Inverse CDF; the last valid one where rounding leaves a gap.

@@ -6,26 +6,24 @@
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/tasks/environment_columns.hpp"
+#include "tightrope/tasks/masked_pick.hpp"
 
 namespace tightrope {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr double kNever = -std::numeric_limits<double>::infinity();
 
-// Where transition (b,t) finds its numbers: element row * width + action of a table; 0 beyond the length.
+// Which row of a table transition (b,t) reads, and which action of it: row -1 beyond the length.
 struct Places {
   Places(int64_t batch, int64_t steps)
-      : index(at::zeros({batch * steps}, at::kLong)), shape{batch, steps}, at(index.mutable_data_ptr<int64_t>()) {}
+      : row(at::full({batch, steps}, -1, at::kInt)), action(at::zeros({batch, steps}, at::kInt)) {}
 
-  // (B,T) of what the table (N,W) holds there, zero where `inside` is zero.
-  Tensor pick(const Tensor& table, const Tensor& inside) const {
-    const Tensor picked = table.reshape({-1}).index_select(0, index.to(table.device()));
-    return at::where(inside, picked.view(shape), at::zeros({}, picked.options()));
+  void set(int64_t place, int64_t at_row, int32_t at_action) {
+    row.mutable_data_ptr<int32_t>()[place] = static_cast<int32_t>(at_row);
+    action.mutable_data_ptr<int32_t>()[place] = at_action;
   }
 
-  Tensor index;  // (B*T) int64
-  std::vector<int64_t> shape;
-  int64_t* at;
+  Tensor row, action;  // (B,T) int32
 };
 
 struct Walked {
@@ -33,11 +31,13 @@ struct Walked {
       : rows(sizes.state), forward(batch, steps), backward(batch, steps), flow(batch, steps + 1) {}
   StateRows rows;
   Places forward, backward, flow;
-  std::vector<float> uniform_ref;  // (B,T) log of uniform P_B; filled where asked
+  std::vector<double> uniform_ref;  // (B,T) log of uniform P_B; filled where asked
 };
 
-Tensor inside_mask(const Tensor& length, int64_t steps) {
-  return at::arange(steps, length.options()).unsqueeze(0) < length.unsqueeze(1);
+// (B,T+1) of a column (N) of heads, zero beyond the length.
+Tensor pick_rows(const Tensor& column, const Tensor& row) {
+  const Tensor picked = column.index_select(0, row.clamp_min(0).view({-1}).to(column.device())).view(row.sizes());
+  return at::where(row >= 0, picked, at::zeros({}, picked.options()));
 }
 
 // `children`: also rows for the states that edges lead to (learned P_B, flows); `uniform`: fill uniform_ref.
@@ -57,18 +57,18 @@ Walked walk_batch(const Environment& environment, const Batch& batch, bool child
     for (int64_t t = 0; t < length[b]; ++t) {
       const auto action = static_cast<int32_t>(actions[b * steps + t]);
       const int64_t place = b * steps + t;
-      walked.forward.at[place] = row * sizes.actions + action;
-      walked.flow.at[b * (steps + 1) + t] = row;
+      walked.forward.set(place, row, action);
+      walked.flow.set(b * (steps + 1) + t, row, 0);
       int32_t backward = 0;
       if (children) environment.backward_of(state, {&action, 1}, {&backward, 1});
       environment.step(state, {&action, 1});
       if (uniform) {
         environment.backward_mask(state, parents);
-        walked.uniform_ref[static_cast<size_t>(place)] = -std::log(static_cast<float>(std::ranges::count(parents, 1)));
+        walked.uniform_ref[static_cast<size_t>(place)] = -std::log(static_cast<double>(std::ranges::count(parents, 1)));
       }
       if (t + 1 == length[b] && !children) break;
       row = walked.rows.add(state);
-      walked.backward.at[place] = row * sizes.backward_actions + backward;
+      walked.backward.set(place, row, backward);
     }
   }
   return walked;
@@ -97,45 +97,33 @@ Tensor EnvironmentTask::observe(std::span<const int32_t> states) const {
   return active;
 }
 
-Tensor EnvironmentTask::additive_mask(std::span<const int32_t> states, bool forward) const {
+Tensor EnvironmentTask::valid(std::span<const int32_t> states, bool forward) const {
   const int64_t rows = static_cast<int64_t>(states.size()) / sizes_.state;
-  const int64_t width = forward ? sizes_.actions : sizes_.backward_actions;
-  std::vector<uint8_t> valid(static_cast<size_t>(rows * width));
-  forward ? environment_->forward_mask(states, valid) : environment_->backward_mask(states, valid);
-  Tensor mask = at::empty({rows, width}, at::kFloat);
-  std::ranges::transform(valid, mask.mutable_data_ptr<float>(), [](uint8_t v) { return v ? 0.0F : kNever; });
+  Tensor mask = at::empty({rows, forward ? sizes_.actions : sizes_.backward_actions}, at::kByte);
+  const std::span<uint8_t> out(mask.mutable_data_ptr<uint8_t>(), static_cast<size_t>(mask.numel()));
+  forward ? environment_->forward_mask(states, out) : environment_->backward_mask(states, out);
   return mask;
 }
-
-namespace {
-
-// log-softmax over the valid; rows without a valid action (ends) become zero so that no NaN enters the graph.
-Tensor masked_log_softmax(const Tensor& logits, const Tensor& mask) {
-  const Tensor dead = mask.amax(1, /*keepdim=*/true).isinf();
-  return at::log_softmax(logits + at::where(dead, at::zeros({}, mask.options()), mask), 1);
-}
-
-}  // namespace
 
 Scores EnvironmentTask::score(Policy& policy, const Batch& batch) const {
   const Columns columns = this->columns(policy);
   const bool learned = columns.backward >= 0, flows = columns.flow >= 0;
   const Walked walked = walk_batch(*environment_, batch, learned, !learned && flows);
-  const int64_t steps = batch.actions.size(1);
-  const Tensor inside = inside_mask(batch.length, steps);
-  const Tensor heads = columns.net.heads({observe(walked.rows.states())});
-  const auto log_probs = [&](int64_t column, int64_t width, bool forward) {
-    return masked_log_softmax(heads.narrow(1, column, width), additive_mask(walked.rows.states(), forward));
-  };
+  const auto states = walked.rows.states();
+  const Tensor heads = columns.net.heads({observe(states)});
   Scores scores;
-  scores.log_pf = walked.forward.pick(log_probs(columns.forward, sizes_.actions, true), inside);
+  scores.log_pf =
+      masked_log_prob(heads, columns.forward, valid(states, true), walked.forward.row, walked.forward.action);
   if (learned)
-    scores.log_ref = walked.backward.pick(log_probs(columns.backward, sizes_.backward_actions, false), inside);
+    scores.log_ref =
+        masked_log_prob(heads, columns.backward, valid(states, false), walked.backward.row, walked.backward.action);
   else if (flows)
-    scores.log_ref = at::tensor(walked.uniform_ref).view({batch.size(), steps});
-  if (flows) scores.log_flow = walked.flow.pick(heads.narrow(1, columns.flow, 1), inside_mask(batch.length, steps + 1));
-  const auto& groups = policy.parameters.groups();
-  if (groups.back().name == "log_z") scores.log_z = policy.parameters.at("log_z").index_select(0, batch.query);
+    scores.log_ref = at::tensor(walked.uniform_ref).view(batch.actions.sizes());
+  if (flows) scores.log_flow = pick_rows(heads.select(1, columns.flow), walked.flow.row);
+  if (policy.parameters.groups().back().name == "log_z") {
+    const Tensor& log_z = policy.parameters.at("log_z");
+    scores.log_z = log_z.size(0) == 1 ? log_z.expand({batch.size()}) : log_z.index_select(0, batch.query);
+  }
   return scores;
 }
 
@@ -144,8 +132,9 @@ EnvironmentTask::Densities EnvironmentTask::densities(Policy& policy, std::span<
   const Columns columns = this->columns(policy);
   const Tensor heads = columns.net.heads({observe(states)}).to(at::kDouble);
   const auto log_probs = [&](const Tensor& logits, bool forward) {
-    const Tensor mask = additive_mask(states, forward);
-    return masked_log_softmax(logits, mask) + mask;
+    const Tensor allowed = valid(states, forward) != 0;
+    const Tensor normaliser = at::where(allowed, logits, kNever).logsumexp(1, /*keepdim=*/true);
+    return at::where(allowed, logits - normaliser, kNever);
   };
   const Tensor backward = columns.backward >= 0 ? heads.narrow(1, columns.backward, sizes_.backward_actions)
                                                 : at::zeros({heads.size(0), sizes_.backward_actions}, at::kDouble);

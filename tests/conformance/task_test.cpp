@@ -63,12 +63,12 @@ TEST_P(TaskConformance, ScoresSupplyWhatObjectivesNeed) {
     const Batch batch = sample(*task, *own, 16, 1);
     const int64_t B = 16, T = batch.actions.size(1);
     const Scores scores = task->score(*own, batch);
-    expect_field(scores.log_pf, {B, T}, at::kFloat);
+    expect_field(scores.log_pf, {B, T}, at::kDouble);
     EXPECT_TRUE((scores.log_pf <= 0).all().item<bool>());
     EXPECT_TRUE(at::where(inside(batch, T), 0, scores.log_pf).eq(0).all().item<bool>());
     ASSERT_TRUE(scores.log_ref.defined() || !objective.needs.log_ref_per_transition);
     if (scores.log_ref.defined()) {
-      expect_field(scores.log_ref, {B, T}, at::kFloat);
+      expect_field(scores.log_ref, {B, T}, at::kDouble);
       EXPECT_TRUE(at::where(inside(batch, T), 0, scores.log_ref).eq(0).all().item<bool>());
     }
     EXPECT_EQ(scores.log_flow.defined(), objective.needs.log_flow);

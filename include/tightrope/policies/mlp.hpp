@@ -1,5 +1,5 @@
 #pragma once
-// Multi-layer perceptron over one-hot features: the first layer gathers rows instead of multiplying one-hots.
+// Multi-layer perceptron with rectified linear units over one-hot features.
 #include "tightrope/core/deck.hpp"
 #include "tightrope/core/policy.hpp"
 
@@ -28,9 +28,7 @@ class MlpPolicy final : public StatePolicy {
 
  private:
   MlpShape shape_;
+  std::vector<Tensor> layers_;  // weight and bias of each layer, the leaves of `parameters`
 };
-
-// (N,W) sum of the rows of `table` (features, W) that are active, plus bias (W); with gradient.
-Tensor gather_sum(const Tensor& table, const Tensor& bias, const Tensor& active);
 
 }  // namespace tightrope

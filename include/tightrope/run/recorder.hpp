@@ -38,7 +38,7 @@ class Recorder {
 
  private:
   struct Totals {
-    double samples = 0, busy = 0, idle = 0;
+    double samples = 0, busy = 0, idle = 0, refresh = 0, sample = 0;
   };
   Totals totals() const;
   void show(const MetricsFile::Values& values) const;

@@ -25,6 +25,8 @@ struct Interval {
   double grad_norm = 0, updates = 0;
   double staleness = 0, uses = 0;
   double busy_seconds = 0, idle_seconds = 0;
+  double drain_seconds = 0, draw_seconds = 0, score_seconds = 0, backward_seconds = 0, optimise_seconds = 0;
+  double publish_seconds = 0;  // these are parts of busy_seconds
   double replay_records = 0, replay_capacity = 0, inserted = 0, skipped = 0, refused = 0;  // totals so far
   double staleness_bins[kBins] = {}, uses_bins[kBins] = {};
 };
@@ -47,7 +49,6 @@ class Trainer {
 
   // Collective over the trainers: what happened since the last call, summed, and starts anew.
   Interval take_interval();
-  double seconds_in(const char* part) const;  // of "draw", "score", "backward", "optimise": for benchmarks
 
   void save(CheckpointData& data) const;
   void restore(const CheckpointData& data);
@@ -58,6 +59,9 @@ class Trainer {
   bool can_draw();
   bool agree(bool mine);
   void update();
+  std::vector<IndexEntry> draw();
+  ObjectiveResult evaluate(const Batch& batch);
+  double descend(const ObjectiveResult& result);
   void count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result, double norm);
   Batch gather(const std::vector<IndexEntry>& drawn);
   void end_phase();
@@ -80,7 +84,6 @@ class Trainer {
   int next_lane_ = 0;  // async: whose turn it is
   // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
   int64_t phase_ = 1, lanes_done_ = 0, updates_in_phase_ = 0;
-  double seconds_[4] = {};
 };
 
 }  // namespace tightrope

@@ -41,8 +41,8 @@ class EnvironmentTask final : public Task {
   Columns columns(Policy& policy) const;
   Metrics evaluate_exactly(Policy& policy) const;
   Metrics evaluate_by_samples(Policy& policy, Slice slice, const Keys& keys) const;
-  Tensor observe(std::span<const int32_t> states) const;                      // (N,F) int32
-  Tensor additive_mask(std::span<const int32_t> states, bool forward) const;  // (N,A) float32: 0 or -inf
+  Tensor observe(std::span<const int32_t> states) const;              // (N,F) int32
+  Tensor valid(std::span<const int32_t> states, bool forward) const;  // (N,A) uint8
 
   std::unique_ptr<const Environment> environment_;
   Environment::Sizes sizes_;

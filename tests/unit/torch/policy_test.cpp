@@ -171,21 +171,6 @@ Tensor dense() {
   return counts;
 }
 
-TEST(GatherSum, EqualsAProductWithOneHots) {
-  std::vector<Tensor> gradients;
-  std::vector<Tensor> values;
-  for (const bool gathered : {true, false}) {
-    Tensor table = at::arange(35).to(at::kFloat).sin().view({5, 7}).requires_grad_(true);
-    Tensor bias = at::arange(7).to(at::kFloat).cos().requires_grad_(true);
-    const Tensor out = gathered ? gather_sum(table, bias, active_rows()) : at::addmm(bias, dense(), table);
-    (out * at::arange(28).to(at::kFloat).view({4, 7})).sum().backward();
-    values.push_back(out.detach());
-    gradients.push_back(at::cat({table.grad().view({-1}), bias.grad()}));
-  }
-  EXPECT_LT((values[0] - values[1]).abs().max().item<double>(), 1e-6);
-  EXPECT_LT((gradients[0] - gradients[1]).abs().max().item<double>(), 1e-4);
-}
-
 TEST(MlpPolicy, IsTheDenseNetwork) {
   for (const int64_t layers : {1, 3}) {
     MlpPolicy policy(MlpShape{.features = 5, .width = 16, .layers = layers, .outputs = 4});
