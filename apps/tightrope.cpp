@@ -2,6 +2,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <malloc.h>
+
 #include <cstdio>
 
 #include "tightrope/run/command_line.hpp"
@@ -11,6 +13,14 @@
 namespace {
 
 using namespace tightrope;
+
+// Buffers of a few megabytes come and go at every update: kept, they cost no page faults.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
 
 int run(const CommandLine& command) {
   mpi::Comm comm = mpi::Comm::world();
@@ -37,6 +47,7 @@ int run(const CommandLine& command) {
 int main(int argc, char** argv) {
   const auto command = tightrope::CommandLine::parse(argc, argv);
   if (command.exit_code) return *command.exit_code;
+  keep_freed_memory();
   tightrope::mpi::Session session(argc, argv);
   return tightrope::mpi::guarded([&] { return run(command); });
 }
