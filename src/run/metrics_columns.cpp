@@ -15,10 +15,8 @@ constexpr MetricsColumn columns[] = {
     {"loss", "nats^2", "mean over the interval of the objective per trajectory"},
     {"log_reward", "nats", "mean log R of the trajectories trained on"},
     {"grad_norm", "", "mean norm of the gradient before clipping"},
-    {"residual_squared", "nats^2", "mean squared trajectory-balance residual"},
     {"length", "transitions", "mean length of the trajectories trained on"},
     {"staleness", "updates", "mean of step - version of the trajectories trained on"},
-    {"staleness_max", "updates", "largest staleness in the interval"},
     {"reuse", "draws", "mean number of times that a drawn trajectory had been drawn before"},
     {"replay_records", "records", "in the stores, over all trainers"},
     {"replay_fill", "1", "share of the stores' capacity in use"},
@@ -41,14 +39,17 @@ constexpr MetricsColumn columns[] = {
     {"staleness_histogram", "trajectories", "drawn in the interval, by staleness in bins 0, 1, 2-3, 4-7, 8-15, ..."},
     {"reuse_histogram", "trajectories", "drawn in the interval, by earlier draws in bins 0, 1, 2-3, 4-7, 8-15, ..."},
     // /evaluation
-    {"log_z_exact", "nats", "log of the model's total terminal weight where it can be computed exactly"},
     {"tv", "1", "total variation between the model's terminal distribution and the target, exact"},
     {"elbo", "nats", "mean of log R + log P_B - log P_F under the policy: a lower bound of log Z"},
     {"kl", "nats", "KL divergence from the model's terminal distribution to the target"},
     {"mean_length", "transitions", "expected length of a trajectory under the policy"},
     {"distribution", "1", "the model's probability of each terminal object, row-major over /exact/shape"},
+    {"residual_second_moment", "nats^2", "mean squared residual at log Z = 0 under the policy"},
+    {"modes_found", "modes", "modes that at least one evaluated sample belongs to"},
+    {"mode_hits", "trajectories", "evaluated samples of each mode"},
     // /exact
     {"target", "1", "the target's probability of each terminal object, row-major over /exact/shape"},
+    {"mode", "", "the mode that each terminal object belongs to, -1 for none, row-major over /exact/shape"},
     {"shape", "1", "sizes of the grid of terminal objects"},
 };
 

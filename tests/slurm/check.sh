@@ -28,7 +28,7 @@ job() {
   local out=$work/job.out
   cd "$here/../.."
   TIGHTROPE=$bin/tightrope sbatch --wait --time=5 --ntasks-per-node=2 --output="$out" jobs/slurm.sbatch \
-    inputs/smoke/hypergrid.ini --run.dir="$work/run" || { cat "$out"; echo "the job failed"; exit 1; }
+    inputs/smoke/hypergrid.ini --run.folder="$work" --run.name=run || { cat "$out"; echo "the job failed"; exit 1; }
   tail -n 3 "$out"
   [ -s "$work/run/metrics.h5" ] || { echo "the job left no metrics.h5 in its run folder"; ls -R "$work/run"; exit 1; }
   scontrol show job | grep -E 'JobState|NodeList=n|ExitCode'

@@ -101,7 +101,6 @@ MetricsFile::Values training_row(int row, double trajectories, double left, doub
           {"grad_norm", 2 * left + 0.1},
           {"length", 6 + left},
           {"staleness", 7 + wave},
-          {"staleness_max", 30},
           {"reuse", 1.2},
           {"replay_records", std::min(trajectories, 50000.0)},
           {"replay_fill", std::min(trajectories / 50000.0, 1.0)},
@@ -134,7 +133,7 @@ void write(const Options& options) {
     }
     MetricsFile::Values values = {{"step", 200.0 * row}, {"trajectories", trajectories}, {"mean_length", 6.1}};
     if (options.exact) {
-      values.insert({{"tv", tv}, {"log_z", log_z * (1 - left)}, {"log_z_exact", log_z - left}, {"elbo", log_z - tv}});
+      values.insert({{"tv", tv}, {"log_z", log_z * (1 - left)}, {"elbo", log_z - tv}});
       file.evaluation(values, {{"distribution", model}});
     } else {
       file.evaluation(values, {});
