@@ -61,7 +61,10 @@ bool Trainer::step() {
   const bool moved = drain();
   const bool collected = !lockstep_ || lanes_done_ == plan_.roles.searchers;
   // In lockstep every trainer must have the whole phase before any looks at what it can draw.
-  if (!agree(collected && (lockstep_ || can_draw()))) {
+  const bool mine = collected && (lockstep_ || can_draw());
+  const bool all = agree(mine);
+  others_lack_ = mine && !all;
+  if (!all) {
     if (moved) interval_.busy_seconds += watch.seconds();
     return moved;
   }
@@ -111,7 +114,8 @@ bool Trainer::drain() {
     return moved > 0;
   }
   // In turn, a batch at a time, so that where room is short no lane starves.
-  for (int empty = 0; empty < plan_.roles.searchers && index_.room_to_insert() && moved < kAtOnce;) {
+  const auto takes = [this] { return others_lack_ || index_.room_to_insert(); };
+  for (int empty = 0; empty < plan_.roles.searchers && takes() && moved < kAtOnce;) {
     const size_t taken = window_.drain(next_lane_, static_cast<size_t>(deck_.batch), deliver_here);
     moved += taken;
     empty = taken > 0 ? 0 : empty + 1;

@@ -6,8 +6,8 @@ from harness import ProgramTest, columns, smoke
 
 NUMBER = r"-?[\d.]+(?:e[+-]?\d+)?"
 LINE = re.compile(rf"^(\d+)/300 \[#*\.*\] sampled {NUMBER}k?/s trained {NUMBER}k?/s \| loss {NUMBER} log Z {NUMBER} "
-                  rf"\(exact 3\.109\)(?: TV \d\.\d{{4}})?(?: modes \d+)? log R {NUMBER} \| stale {NUMBER} reuse {NUMBER} "
-                  rf"fill \d+% \| idle S \d+% T \d+% \| left \d+:\d\d$")
+                  rf"\(exact 3\.109\)(?: TV \d\.\d{{4}})?(?: modes \d+)? log R {NUMBER} "
+                  rf"\| stale {NUMBER} reuse {NUMBER} fill \d+% \| idle S \d+% T \d+% \| left \d+:\d\d$")
 
 
 class Progress(ProgramTest):

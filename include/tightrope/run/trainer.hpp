@@ -81,7 +81,8 @@ class Trainer {
   ReplayIndex index_;
   Interval interval_;
   bool updated_ = false;
-  int next_lane_ = 0;  // async: whose turn it is
+  bool others_lack_ = false;  // async: another trainer waits for records, so no searcher may wait for this one
+  int next_lane_ = 0;         // async: whose turn it is
   // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
   int64_t phase_ = 1, lanes_done_ = 0, updates_in_phase_ = 0;
 };
