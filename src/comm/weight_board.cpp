@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <thread>
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/comm/hash.hpp"
@@ -111,13 +113,14 @@ void WeightBoard::set_control(const Control& control) {
 // A copy is torn only while the publisher stores these 48 bytes: the next one is whole.
 WeightBoard::ControlBlock WeightBoard::read_control() {
   ControlBlock block;
-  for (int attempt = 0; attempt < 1000; ++attempt) {
+  for (int attempt = 0; attempt < 30000; ++attempt) {
     window_.get(publisher_, 0, std::as_writable_bytes(std::span(&block, 1)));
     window_.flush(publisher_);
     if (block.checksum == block.expected()) return block;
-    if (attempt > 10) std::this_thread::yield();  // the publisher was stopped in the middle
+    // The publisher was stopped in the middle: on a crowded node it may be long before it goes on.
+    if (attempt > 10) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  throw Failure("the run's control words are damaged", "their checksum failed 1000 times",
+  throw Failure("the run's control words are damaged", "their checksum has failed for half a minute",
                 "memory or network damaged them: restart from the last checkpoint");
 }
 

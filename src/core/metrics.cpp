@@ -10,8 +10,9 @@ namespace tightrope {
 namespace {
 
 void append(std::vector<std::byte>& out, const void* data, size_t bytes) {
-  const auto* first = static_cast<const std::byte*>(data);
-  out.insert(out.end(), first, first + bytes);
+  const size_t end = out.size();
+  out.resize(end + bytes);
+  if (bytes > 0) std::memcpy(out.data() + end, data, bytes);
 }
 
 template <class T>

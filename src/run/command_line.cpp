@@ -78,6 +78,8 @@ CommandLine CommandLine::parse(int argc, char** argv) {
       command.check = true;
     } else if (word == "--print-deck") {
       command.print_deck = true;
+    } else if (word.starts_with("--") && word.substr(0, word.find('=')).find('.') == std::string::npos) {
+      command.exit_code = complain("unknown option " + word);
     } else if (word.starts_with("--")) {
       const bool joined = word.find('=') != std::string::npos || i + 1 == argc || argv[i + 1][0] == '-';
       command.overrides.push_back(joined ? word : word + "=" + argv[++i]);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "tightrope/learn/optimiser.hpp"
 #include "tightrope/learn/replay_index.hpp"
 #include "tightrope/tasks/registry.hpp"
 
@@ -33,6 +32,7 @@ void ObjectiveDeck::fields(FieldList& f) {
 void TrainerDeck::fields(FieldList& f) {
   f.count("steps", steps, {0, 1e12}, "updates", "updates of the run");
   f.count("batch", batch, {1, 1e9}, "trajectories", "trajectories per update, over all trainers");
+  optimiser.fields(f);
   f.count("publish_every", publish_every, {1, 1e9}, "updates", "updates between publications of the weights (async)");
   f.count("updates_per_phase", updates_per_phase, {1, 1e9}, "updates", "updates per phase (lockstep)");
 }
@@ -66,8 +66,7 @@ Schema program_schema() {
   schema.add<RunDeck>("the run").add<WorldDeck>("ranks and roles");
   declare_tasks(schema);
   schema.add<ObjectiveDeck>("what is minimised")
-      .add<TrainerDeck>("updates")
-      .add<OptimiserDeck>("step sizes")
+      .add<TrainerDeck>("updates and step sizes")
       .add<SearcherDeck>("sampling")
       .add<ExploreDeck>("how the sampler strays from the policy; never part of a loss")
       .add<ReplayDeck>("the replay buffer")

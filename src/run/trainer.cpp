@@ -50,7 +50,7 @@ Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const T
       collective_(make_mpi_collective(world.trainers())),
       index_(deck.get<ReplayDeck>(), plan.geometry.slots) {
   policy_->initialise(seed_);
-  optimiser_ = std::make_unique<Optimiser>(deck.get<OptimiserDeck>(), policy_->parameters, deck_.steps);
+  optimiser_ = std::make_unique<Optimiser>(deck_.optimiser, policy_->parameters, deck_.steps);
 }
 
 void Trainer::begin() { publish(false); }
@@ -202,7 +202,7 @@ double Trainer::descend(const ObjectiveResult& result) {
   const Timed timed(interval_.optimise_seconds);
   const double norm = optimiser_->step();
   VALIDATE(std::isfinite(norm), "the gradient is not finite", "loss " + std::to_string(loss.item<double>()),
-           "lower optimiser.learning_rate, or set optimiser.clip");
+           "lower trainer.learning_rate, or set trainer.clip");
   return norm;
 }
 

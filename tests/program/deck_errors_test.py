@@ -20,18 +20,18 @@ class DeckErrors(ProgramTest):
         return result.err.split("-----")[0].splitlines()
 
     def test_unknown_key(self):
-        deck = self.deck("[task]\nkind = hypergrid\n\n[optimiser]\nlearning_rat = 1e-3\n")
+        deck = self.deck("[task]\nkind = hypergrid\n\n[trainer]\nlearning_rat = 1e-3\n")
         self.assertEqual(self.refuse(deck),
-                         ["deck.ini:5: unknown key 'optimiser.learning_rat'; did you mean 'optimiser.learning_rate'?"])
+                         ["deck.ini:5: unknown key 'trainer.learning_rat'; did you mean 'trainer.learning_rate'?"])
 
     def test_many_problems_together_and_once(self):
         deck = self.deck("[task]\nkind = hypergrid\n[trainer]\nbatch = ten\nsteps = 5\nsteps = 6\n"
-                         "[optimiser]\nbeta1 = 7\nlearning_rat = 1\n[wrld]\ntrainers = 1\n")
+                         "[trainer]\nbeta1 = 7\nlearning_rat = 1\n[wrld]\ntrainers = 1\n")
         self.assertEqual(self.refuse(deck, "--explore.epsilon=2", np=4), [
             "deck.ini:4: trainer.batch = ten is not a count (a count is a whole number) write it like 64 or 1e6",
             "deck.ini:6: repeated key 'trainer.steps' (first at deck.ini:5) keep one of them",
-            "deck.ini:8: optimiser.beta1 = 7 is out of range (0 .. 1) give a value inside it",
-            "deck.ini:9: unknown key 'optimiser.learning_rat'; did you mean 'optimiser.learning_rate'?",
+            "deck.ini:8: trainer.beta1 = 7 is out of range (0 .. 1) give a value inside it",
+            "deck.ini:9: unknown key 'trainer.learning_rat'; did you mean 'trainer.learning_rate'?",
             "deck.ini:10: unknown section 'wrld'; did you mean 'world'?",
             "--explore.epsilon: explore.epsilon = 2 is out of range (0 .. 1 probability) give a value inside it",
         ])

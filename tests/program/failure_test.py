@@ -44,11 +44,11 @@ class Failure(ProgramTest):
 
     def test_a_failure_within_the_run_names_its_step(self):
         # A rate of 10 per update throws the weights out of what float32 holds.
-        result = self.run_program(smoke("hypergrid"), "--optimiser.learning_rate=10", "--optimiser.weight_decay=1",
+        result = self.run_program(smoke("hypergrid"), "--trainer.learning_rate=10", "--trainer.weight_decay=1",
                                   "--objective.temperature=1e-9", np=4, seconds=30)
         self.assertNotEqual(result.code, 0, result)
         self.assertRegex(result.err, r"(?m)^rank 0 on host \S+ at step \d+: the gradient is not finite \(loss .+\) "
-                                     r"lower optimiser.learning_rate, or set optimiser.clip$")
+                                     r"lower trainer.learning_rate, or set trainer.clip$")
 
 
 if __name__ == "__main__":

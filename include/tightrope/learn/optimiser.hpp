@@ -9,8 +9,8 @@
 
 namespace tightrope {
 
+// Part of [trainer].
 struct OptimiserDeck {
-  static constexpr const char* section = "optimiser";
   double learning_rate = 1e-3;
   double log_z_learning_rate = 0.1;
   double final_fraction = 1;  // of the learning rates, reached at the last step

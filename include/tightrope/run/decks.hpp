@@ -8,6 +8,7 @@
 #include "tightrope/core/deck.hpp"
 #include "tightrope/core/task.hpp"
 #include "tightrope/learn/objective.hpp"
+#include "tightrope/learn/optimiser.hpp"
 
 namespace tightrope {
 
@@ -37,8 +38,9 @@ struct ObjectiveDeck {
 struct TrainerDeck {
   static constexpr const char* section = "trainer";
   int64_t steps = 4000;
-  int64_t batch = 16;             // trajectories per update, over all trainers
-  int64_t publish_every = 1;      // updates; async
+  int64_t batch = 16;         // trajectories per update, over all trainers
+  int64_t publish_every = 1;  // updates; async
+  OptimiserDeck optimiser;
   int64_t updates_per_phase = 1;  // lockstep
   void fields(FieldList& f);
 };
