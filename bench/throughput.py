@@ -78,8 +78,9 @@ def main():
         rows.append(row)
         same = [p for p in peers if (p["task"], p["batch"], p["cores"]) == (task, batch, cores)]
         best = max(same, key=lambda p: p["trajectories_per_second"], default=None)
-        name = f"{best['peer']} {best['trajectories_per_second']:.0f} (length {best['mean_length']:.1f})" if best else ""
-        ratio = f"{row['trainer_rate'] / best['trajectories_per_second']:.1f}" if best else ""
+        rate = best["trajectories_per_second"] if best else 0
+        name = f"{best['peer']} {rate:.0f} (length {best['mean_length']:.1f})" if best else ""
+        ratio = f"{row['trainer_rate'] / rate:.1f}" if best else ""
         print(f"| {task} | {batch} | {cores} | {row['trainer_rate']:.0f} | {row['length']:.1f} | {name} | {ratio} | "
               f"{row['trainer_rate'] / gemm_limit(row, gigaflops):.2f} |", flush=True)
     print("\nMicroseconds per update:\n\n| task | batch | cores | " + " | ".join(PARTS) + " |")

@@ -48,7 +48,8 @@ class Run:
         with h5py.File(self.path, "r") as file:
             self.about = dict(file.attrs)
             if self.about.get("format") != "tightrope-metrics":
-                raise Problem(f"cannot read '{self.path}' (it is no metrics file of tightrope) give the folder of a run")
+                raise Problem(f"cannot read '{self.path}' (it is no metrics file of tightrope) "
+                              "give the folder of a run")
             if self.about["format_version"] > FORMAT_VERSION:
                 raise Problem(f"cannot read '{self.path}' (its format version is {self.about['format_version']}, this "
                               f"tool reads up to {FORMAT_VERSION}) use a newer tightrope-report")

@@ -22,6 +22,8 @@ void Run::checkpoint() {
   data.deck = deck_.resolved();
   data.task = deck_.get<TaskDeck>().kind;
   data.build = build_lines();
+  data.build.push_back(mpi::library_version());
+  for (const std::string& line : mpi::effective_settings()) data.build.push_back(line);
   data.ranks = world_.comm().size();
   data.trainers = plan_.roles.trainers;
   data.searchers = plan_.roles.searchers;
