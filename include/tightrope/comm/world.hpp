@@ -36,7 +36,6 @@ class World {
   bool is_searcher() const { return searcher() >= 0; }
   int searcher() const;  // this rank's searcher index or -1
   int trainer() const { return is_trainer() ? comm_.rank() : -1; }
-  int trainer_rank(int trainer) const { return trainer; }
   int owner(int64_t query, int64_t id, int64_t queries) const;  // the trainer that keeps the record
   int threads() const { return threads_; }                      // for the mathematics of this rank
   int ranks_on_node() const { return ranks_on_node_; }
