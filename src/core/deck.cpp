@@ -90,6 +90,15 @@ Deck::Deck(const Schema& schema, const std::string& text, const std::string& fil
       origin_[key] = "default";
     }
   }
+  for (const auto& section : schema.aliases_) {
+    names.sections.push_back(section.name);
+    for (const auto& alias : section.keys) {
+      const std::string key = section.name + "." + alias.name;
+      if (!fields.contains(alias.key)) broken_schema("alias '" + key + "' sets the unknown key '" + alias.key + "'");
+      names.keys.push_back(key);
+      names.aliases[key] = alias.key;
+    }
+  }
   std::vector<std::string> problems;
   const auto take = [&](const std::vector<deck_text::Line>& lines) {
     for (const auto& line : lines) {

@@ -151,6 +151,10 @@ std::string Deck::help(const Schema& schema) {
     if (!out.empty()) out += '\n';
     out += deck_value::help(section.name, section.help, section.fields);
   }
+  for (const auto& section : schema.aliases_) {
+    out += "\n[" + section.name + "]  " + section.help + "\n";
+    for (const auto& alias : section.keys) out += "  " + alias.name + " = same as " + alias.key + "\n";
+  }
   return out;
 }
 
@@ -164,6 +168,10 @@ std::string Deck::markdown(const Schema& schema) {
       out += "| `" + field.name + "` | " + code(value) + " | " + cell(unit_of(field)) + " | " +
              cell(deck_value::range(field)) + " | " + cell(field.help) + " |\n";
     }
+  }
+  for (const auto& section : schema.aliases_) {
+    out += "\n## [" + section.name + "]\n\n" + section.help + "\n\n| key | the same as |\n|---|---|\n";
+    for (const auto& alias : section.keys) out += "| `" + alias.name + "` | `" + alias.key + "` |\n";
   }
   return out;
 }

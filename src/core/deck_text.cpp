@@ -135,9 +135,10 @@ class FileReader {
     if (state_ == Place::unknown) return;
     const std::string full = section_ + "." + key;
     if (!contains(names_.keys, full)) return report(unknown_key(full, key, names_));
-    const auto [first, fresh] = places_.emplace(full, place());
+    const std::string& sets = names_.canonical(full);
+    const auto [first, fresh] = places_.emplace(sets, place());
     if (!fresh) return report(repeated_key(full, "at " + first->second));
-    lines_.push_back({place(), place(), full, trimmed(line.substr(equals + 1)), ""});
+    lines_.push_back({place(), place(), sets, trimmed(line.substr(equals + 1)), ""});
   }
 
   void outside(const std::string& key) {
@@ -171,10 +172,10 @@ Line read_override(const std::string& argument, const Names& names, std::map<std
     line.problem = unknown_key(full, "", names);
   } else if (equals == std::string::npos) {
     line.problem = "no value was given (overrides are --section.key=value) write " + flag + "=value";
-  } else if (const auto [place, fresh] = first.emplace(full, shown(argument)); !fresh) {
+  } else if (const auto [place, fresh] = first.emplace(names.canonical(full), shown(argument)); !fresh) {
     line.problem = repeated_key(full, "as " + place->second);
   } else {
-    line.key = full;
+    line.key = names.canonical(full);
     line.value = trimmed(argument.substr(equals + 1));
   }
   return line;

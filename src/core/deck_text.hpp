@@ -1,5 +1,6 @@
 #pragma once
 // Private to the deck: text becomes assignments, with the place of each; nothing is converted here.
+#include <map>
 #include <string>
 #include <vector>
 
@@ -8,7 +9,12 @@ namespace tightrope::deck_text {
 // Every name that a program knows, in the order of its schema; keys are full ("section.key").
 struct Names {
   std::vector<std::string> sections;
-  std::vector<std::string> keys;
+  std::vector<std::string> keys;               // aliases too
+  std::map<std::string, std::string> aliases;  // full name -> the key that it sets
+  const std::string& canonical(const std::string& key) const {
+    const auto found = aliases.find(key);
+    return found == aliases.end() ? key : found->second;
+  }
 };
 
 // One line of a deck or one override: either an assignment to a known key, or a problem.

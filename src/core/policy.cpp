@@ -22,25 +22,42 @@ void ParameterSet::add(const std::string& name, const std::string& group, std::v
   groups_.back().size += count;
 }
 
-void ParameterSet::finish() {
+const Tensor& ParameterSet::flat() const {
+  if (flat_.defined()) return flat_;
   flat_ = at::zeros({size()}, at::kFloat);
-  gradient_ = at::zeros({size()}, at::kFloat);
   for (Parameter& parameter : parameters_) {
     const int64_t count = values_of(parameter.shape);
     parameter.value = flat_.narrow(0, parameter.offset, count).view(parameter.shape).detach();
     parameter.value.set_requires_grad(true);
-    parameter.value.mutable_grad() = gradient_.narrow(0, parameter.offset, count).view(parameter.shape);
   }
+  return flat_;
+}
+
+const Tensor& ParameterSet::gradient() const {
+  if (gradient_.defined()) return gradient_;
+  gradient_ = at::zeros_like(flat());
+  for (Parameter& parameter : parameters_) {
+    const int64_t count = values_of(parameter.shape);
+    const Tensor own = gradient_.narrow(0, parameter.offset, count).view(parameter.shape);
+    if (parameter.value.grad().defined()) own.copy_(parameter.value.grad());  // of a pass before the first use
+    parameter.value.mutable_grad() = own;
+  }
+  return gradient_;
+}
+
+const std::vector<Parameter>& ParameterSet::parameters() const {
+  flat();
+  return parameters_;
 }
 
 const Tensor& ParameterSet::at(const std::string& name) const {
-  for (const Parameter& parameter : parameters_)
+  for (const Parameter& parameter : parameters())
     if (parameter.name == name) return parameter.value;
   throw std::out_of_range("no parameter is called " + name);
 }
 
 int64_t ParameterSet::size() const { return groups_.empty() ? 0 : groups_.back().offset + groups_.back().size; }
 
-void ParameterSet::zero_gradient() { gradient_.zero_(); }
+void ParameterSet::zero_gradient() { gradient().zero_(); }
 
 }  // namespace tightrope

@@ -21,15 +21,30 @@ ObjectiveResult trajectory_balance(const Scores& scores, const Batch& batch, con
   return {(log_z + open_residual(scores, batch, values)).square(), log_z.detach()};
 }
 
+// (B) float64: the mean of `values` over each row's group.
+Tensor group_mean(const Tensor& values, const Tensor& group) {
+  const Tensor zeros = at::zeros({group.max().item<int64_t>() + 1}, values.options());
+  const Tensor sums = zeros.index_add(0, group, values);
+  const Tensor counts = zeros.index_add(0, group, at::ones_like(values));
+  return (sums / counts).index_select(0, group);
+}
+
 ObjectiveResult vargrad(const Scores& scores, const Batch& batch, const ObjectiveValues& values) {
   const Tensor residual = open_residual(scores, batch, values);
-  const Tensor open = residual.detach();
-  const int64_t groups = batch.group.max().item<int64_t>() + 1;
-  const Tensor zeros = at::zeros({groups}, open.options());
-  const Tensor sums = zeros.index_add(0, batch.group, open);
-  const Tensor counts = zeros.index_add(0, batch.group, at::ones_like(open));
-  const Tensor log_z = -(sums / counts).index_select(0, batch.group);
+  const Tensor log_z = -group_mean(residual.detach(), batch.group);
   return {(log_z + residual).square(), log_z};
+}
+
+// REINFORCE with a leave-one-out baseline: the mean reward of the group's other trajectories is K/(K-1) of the
+// group's mean away.  No reference, no ratio; what is stale is taken as it is.
+ObjectiveResult leave_one_out(const Scores& scores, const Batch& batch, const ObjectiveValues&) {
+  const Tensor reward = batch.log_reward();
+  const Tensor mean = group_mean(reward, batch.group);
+  const Tensor ones = at::ones_like(reward);
+  const Tensor size =
+      at::zeros({batch.size()}, reward.options()).index_add(0, batch.group, ones).index_select(0, batch.group);
+  const Tensor advantage = (reward - mean) * size / (size - 1);
+  return {-advantage * wide(scores.log_pf).sum(1), mean};
 }
 
 // Residuals of the trajectory up to each state: G(t) = log F(s_t) - sum of the first t edges' (log P_F - c log P_B),
@@ -83,6 +98,10 @@ constexpr Objective kObjectives[] = {
      vargrad,
      {.groups = true},
      "Zhang et al. 2023, arXiv 2302.05446, sec. 3.2; TBA, arXiv 2503.18929, eqs. 4-5"},
+    {"rloo",
+     leave_one_out,
+     {.groups = true},
+     "Ahmadian et al. 2024, arXiv 2402.14740, eq. 6; Kool et al. 2019: no reference, for comparison"},
     {"db",
      detailed_balance,
      {.log_flow = true, .log_ref_per_transition = true},

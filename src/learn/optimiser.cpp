@@ -8,6 +8,8 @@ namespace tightrope {
 void OptimiserDeck::fields(FieldList& f) {
   f.real("learning_rate", learning_rate, {0, 10}, "per update", "Adam's step size for the network");
   f.real("log_z_learning_rate", log_z_learning_rate, {0, 100}, "per update", "Adam's step size for log Z");
+  f.count("warmup", warmup, {0, 1e12}, "updates",
+          "updates over which the step sizes rise linearly to their full value");
   f.real("final_fraction", final_fraction, {0, 1}, "of the rates", "what both step sizes fall to by the last update");
   f.real("decay_start", decay_start, {0, 1}, "of the run", "where the cosine fall of the step sizes begins");
   f.real("beta1", beta1, {0, 1}, "", "decay of Adam's first moment");
@@ -35,11 +37,12 @@ Optimiser::Optimiser(const OptimiserDeck& deck, ParameterSet& parameters, int64_
 }
 
 double Optimiser::rate_factor() const {
+  const double risen = done_ < deck_.warmup ? static_cast<double>(done_ + 1) / static_cast<double>(deck_.warmup) : 1;
   const double progress = steps_ > 0 ? static_cast<double>(done_) / static_cast<double>(steps_) : 0;
-  if (progress <= deck_.decay_start || deck_.final_fraction >= 1) return 1;
+  if (progress <= deck_.decay_start || deck_.final_fraction >= 1) return risen;
   const double fallen = (progress - deck_.decay_start) / (1 - deck_.decay_start);
   const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * std::min(fallen, 1.0)));
-  return deck_.final_fraction + (1 - deck_.final_fraction) * cosine;
+  return risen * (deck_.final_fraction + (1 - deck_.final_fraction) * cosine);
 }
 
 double Optimiser::step() {
@@ -53,6 +56,7 @@ double Optimiser::step() {
                       group.rate * factor, deck_.beta1, deck_.beta2, group.decay, deck_.epsilon, /*amsgrad=*/false,
                       /*maximize=*/false);
   }
+  parameters_.changed();
   return norm;
 }
 

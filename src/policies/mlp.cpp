@@ -24,7 +24,6 @@ MlpPolicy::MlpPolicy(const MlpShape& shape) : shape_(shape) {
     parameters.add(name + ".bias", "network", {outputs});
   }
   if (shape.log_z > 0) parameters.add("log_z", "log_z", {shape.log_z});
-  parameters.finish();
   for (const Parameter& parameter : parameters.parameters())
     if (parameter.group == "network") layers_.push_back(parameter.value);
 }

@@ -71,7 +71,10 @@ bool Searcher::refresh() {
   const Tensor& flat = policy_->parameters.flat();
   const auto version =
       board_.refresh(status_.version, {flat.mutable_data_ptr<float>(), static_cast<size_t>(flat.numel())});
-  if (version) status_.version = *version;
+  if (version) {
+    status_.version = *version;
+    policy_->parameters.changed();
+  }
   status_.refresh_seconds += watch.seconds();
   status_.busy_seconds += watch.seconds();
   return version.has_value();

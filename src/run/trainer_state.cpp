@@ -20,7 +20,7 @@ void Trainer::save(CheckpointData& data) const {
   const ParameterSet& set = policy_->parameters;
   SavedParameters saved;
   saved.name = "policy";
-  for (const Parameter& parameter : set.parameters())
+  for (const Parameter& parameter : set.shapes())
     saved.rows.push_back({parameter.name, parameter.group, parameter.shape, parameter.offset});
   saved.arrays = {{"weights", copy_of(set.flat())},
                   {"adam_first", copy_of(optimiser_->first_moment())},
@@ -52,6 +52,7 @@ void Trainer::restore(const CheckpointData& data) {
            std::to_string(data.index.entries.size()) + " records",
            "give replay.bytes and replay.capacity at least their old values");
   policy_->parameters.flat().copy_(tensor_of(saved.arrays.at("weights")));
+  policy_->parameters.changed();
   optimiser_->restore(data.step, tensor_of(saved.arrays.at("adam_first")), tensor_of(saved.arrays.at("adam_second")));
   phase_ = data.integers.at("phase");
   lanes_done_ = data.integers.at("lanes_done");

@@ -3,6 +3,7 @@
   delta(tau) = log Z + sum_t log_pf - c sum_t log_ref - log R / temperature          (nats)
   tb       delta^2, log Z learned per trajectory                                     Malkin et al. 2022, eq. 14
   vargrad  delta^2, log Z = mean over the group of (c log_ref + log R / temperature - log_pf), no gradient through it
+  rloo     -(log R - mean of the group's others) log_pf: linear, no reference          Ahmadian et al. 2024, eq. 6
   db       mean over the edges of a trajectory of delta_{t,t+1}^2
   subtb    sum_{i<j} lambda^(j-i) delta_ij^2 / sum_{i<j} lambda^(j-i), per trajectory  Madan et al. 2023, eq. 11
   delta_ij = F_i + sum_{i<=t<j} (log_pf_t - c log_ref_t) - F_j, F_n = log R / temperature
@@ -13,7 +14,7 @@ analytic gradient == central difference is an equality here, not a tolerance.
 import random
 from fractions import Fraction as Q
 
-NAMES = ("tb", "vargrad", "db", "subtb")
+NAMES = ("tb", "vargrad", "rloo", "db", "subtb")
 INPUTS = ("log_pf", "log_ref", "log_flow", "log_z")
 
 
@@ -73,6 +74,21 @@ def group_log_z(case):
     return result
 
 
+def advantages(case):
+    """log R minus the mean of the others of its group, (B)."""
+    result = []
+    for i, g in enumerate(case["group"]):
+        others = [r for j, r in enumerate(case["log_reward"]) if case["group"][j] == g and j != i]
+        result.append(case["log_reward"][i] - sum(others) / len(others))
+    return result
+
+
+def group_rewards(case):
+    """The mean log R of every trajectory's group, (B)."""
+    members = {g: [r for r, other in zip(case["log_reward"], case["group"]) if other == g] for g in case["group"]}
+    return [sum(members[g]) / len(members[g]) for g in case["group"]]
+
+
 def _terms(case, objective, i, log_z):
     """The loss of trajectory i, sum of weight * residual^2, as [(weight, residual, first edge, last edge + 1)]."""
     n, c = case["length"][i], case["ref_coefficient"]
@@ -88,11 +104,15 @@ def _terms(case, objective, i, log_z):
 def _log_z(case, objective, detached):
     if objective == "vargrad":
         return detached if detached is not None else group_log_z(case)
+    if objective == "rloo":
+        return group_rewards(case)
     return case["log_z"] if objective == "tb" else [row[0] for row in case["log_flow"]]
 
 
 def losses(case, objective, detached=None):
     log_z = _log_z(case, objective, detached)
+    if objective == "rloo":
+        return [-a * sum(case["log_pf"][i][:n]) for i, (a, n) in enumerate(zip(advantages(case), case["length"]))]
     return [sum(w * r * r for w, r, _, _ in _terms(case, objective, i, log_z)) for i in range(len(case["length"]))]
 
 
@@ -103,6 +123,10 @@ def gradients(case, objective):
     grad["log_z"] = [Q(0)] * count
     log_z = _log_z(case, objective, None)
     for i in range(count):
+        if objective == "rloo":
+            for t in range(case["length"][i]):
+                grad["log_pf"][i][t] = -advantages(case)[i] / count
+            continue
         for w, r, first, last in _terms(case, objective, i, log_z):
             step = 2 * w * r / count
             for t in range(first, last):

@@ -75,14 +75,30 @@ class Schema {
     return *this;
   }
 
+  // Another spelling of keys that exist: a section whose keys set others'.  Only the named key is printed and hashed;
+  // giving both is a repeated key.
+  struct Alias {
+    std::string name;  // without the section
+    std::string key;   // "section.key" that it sets
+  };
+  Schema& alias(const std::string& section, const std::string& help, std::vector<Alias> keys) {
+    aliases_.push_back({section, help, std::move(keys)});
+    return *this;
+  }
+
  private:
   friend class Deck;
+  struct AliasSection {
+    std::string name, help;
+    std::vector<Alias> keys;
+  };
   struct Entry {
     std::string name, help;
     std::type_index type;
     std::function<FieldList(std::any&)> make;
   };
   std::vector<Entry> entries_;
+  std::vector<AliasSection> aliases_;
 };
 
 // Several problems of one deck, one per line, each "file:line: problem" or "--section.key: problem".

@@ -27,22 +27,29 @@ struct ParameterGroup {
 
 class ParameterSet {
  public:
-  // All of one group must be added in a row.  The returned leaf is valid after finish().
+  // All of one group must be added in a row, before any value is asked for.
   void add(const std::string& name, const std::string& group, std::vector<int64_t> shape);
-  void finish();  // allocates; all values zero
 
-  const Tensor& flat() const { return flat_; }          // (P) float32
-  const Tensor& gradient() const { return gradient_; }  // (P) float32
-  const Tensor& at(const std::string& name) const;      // leaf; throws std::out_of_range
-  const std::vector<Parameter>& parameters() const { return parameters_; }
+  // Values and gradients begin at zero and take memory from their first use: counting the parameters of a large model
+  // needs none, sampling from it needs no gradients.
+  const Tensor& flat() const;                                           // (P) float32
+  const Tensor& gradient() const;                                       // (P) float32
+  const Tensor& at(const std::string& name) const;                      // leaf; throws std::out_of_range
+  const std::vector<Parameter>& parameters() const;                     // with their values
+  const std::vector<Parameter>& shapes() const { return parameters_; }  // without
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   int64_t size() const;
   void zero_gradient();
 
+  // Counts changes of the values, for whoever keeps something that was made from them.
+  int64_t revision() const { return revision_; }
+  void changed() { ++revision_; }  // say so after writing into flat()
+
  private:
-  std::vector<Parameter> parameters_;
+  mutable std::vector<Parameter> parameters_;
   std::vector<ParameterGroup> groups_;
-  Tensor flat_, gradient_;
+  mutable Tensor flat_, gradient_;
+  int64_t revision_ = 0;
 };
 
 class Policy {

@@ -13,6 +13,7 @@ namespace tightrope {
 struct OptimiserDeck {
   double learning_rate = 1e-3;
   double log_z_learning_rate = 0.1;
+  int64_t warmup = 0;         // updates over which the rates rise linearly
   double final_fraction = 1;  // of the learning rates, reached at the last step
   double decay_start = 0;     // fraction of the run after which the rates fall along a cosine
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;

@@ -23,7 +23,6 @@ ParameterSet ten() {
   set.add("weight", "network", {2, 3});
   set.add("bias", "network", {2});
   set.add("log_z", "log_z", {2});
-  set.finish();
   return set;
 }
 
