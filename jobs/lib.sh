@@ -12,6 +12,15 @@ missing_packages() {
   done
 }
 
+# first_python ARGUMENT...: prints the first Python that runs with these arguments; Debian's own before others.
+first_python() {
+  local python
+  for python in /usr/bin/python3 python3 python; do
+    "$python" "$@" >/dev/null 2>&1 && { echo "$python"; return; }
+  done
+  return 1
+}
+
 # True where as_root can work: as root, with sudo that asks nothing, or with sudo and somebody to ask.
 can_be_root() { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

@@ -56,15 +56,6 @@ libtorch_is_whole() {  # libtorch_is_whole FOLDER
   done
 }
 
-# The first Python with pip; Debian's own before others.
-python_with_pip() {
-  local python
-  for python in /usr/bin/python3 python3 python; do
-    "$python" -m pip --version >/dev/null 2>&1 && { echo "$python"; return; }
-  done
-  die "no Python with pip was found (it fetches LibTorch): install python3-pip, or set LIBTORCH_ROOT"
-}
-
 libtorch() {
   if [ -n "${LIBTORCH_ROOT:-}" ]; then
     [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] ||
@@ -78,7 +69,8 @@ libtorch() {
     say "LibTorch $torch_version: here, $target"
     return
   fi
-  python=$(python_with_pip)
+  python=$(first_python -m pip --version) ||
+    die "no Python with pip was found (it fetches LibTorch): install python3-pip, or set LIBTORCH_ROOT"
   say "LibTorch $torch_version: fetching (560 MB) into $target"
   mkdir -p "$cache"
   unpacked=$(mktemp -d "$cache/.unpack-XXXXXX")  # beside the target, so that the rename below is atomic
