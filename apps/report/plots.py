@@ -1,41 +1,10 @@
-"""The PNG files: one idea each, over the number of trajectories trained."""
+"""The PNG files of every run: one idea each, over the number of trajectories trained."""
 import math
 
-import matplotlib
 import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from run import bin_labels, floor_of_tv
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
-from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
-
-MODEL, TARGET, PALE = "#1f6fb4", "#c4501b", "#9aa5b1"
-plt.rcParams.update({"figure.dpi": 120, "font.size": 10, "axes.grid": True, "grid.color": "#e3e6ea",
-                     "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
-                     "legend.frameon": False, "axes.titlesize": 11, "axes.titlelocation": "left"})
-
-
-def thousands(value, _):
-    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value / 1e3:g} k" if abs(value) >= 1e3 else f"{value:g}"
-
-
-def canvas(title, ylabel, xlabel="trajectories trained"):
-    figure, axes = plt.subplots(figsize=(7, 4), constrained_layout=True)
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
-    return figure, axes
-
-
-def save(figure, path):
-    figure.savefig(path)
-    plt.close(figure)
-    return path
-
-
-def smooth(values):
-    """Running median over a twentieth of the curve."""
-    half = len(values) // 40
-    return np.array([np.median(values[max(0, i - half):i + half + 1]) for i in range(len(values))])
+from style import MODEL, PALE, TARGET, canvas, plt, save, smooth, thousands
 
 
 def loss(run, folder):
@@ -149,34 +118,4 @@ def histograms(run, folder):
     return save(figure, folder / "histograms.png")
 
 
-def of_one(run, folder):
-    made = [plot(run, folder) for plot in (loss, log_z, tv, distribution, histograms)]
-    return [path for path in made if path is not None]
-
-
-def labels_of(runs):
-    """Names of the folders, with their parents where two are the same."""
-    names = [run.name for run in runs]
-    return [name if names.count(name) == 1 else f"{run.folder.resolve().parent.name}/{name}"
-            for run, name in zip(runs, names)]
-
-
-def of_many(runs, folder):
-    """Loss, and beside it the distance (or log Z, where no run knows its distance)."""
-    known = any(len(run.curve(run.evaluation, "tv")[0]) for run in runs)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
-    for run, label in zip(runs, labels_of(runs)):
-        x, y = run.curve(run.training, "loss")
-        left.plot(x, smooth(y), linewidth=1.6, label=label)
-        x, y = run.curve(run.evaluation, "tv") if known else run.curve(run.log_z_source(), "log_z")
-        right.plot(x, y, linewidth=1.6, label=label if len(x) else f"{label}: not known")
-    left.set(title="loss (running median)", ylabel="loss per trajectory (nats\u00b2)", yscale="log")
-    if known:
-        right.set(title="exact distance to the target", ylabel="total variation", yscale="log")
-    else:
-        right.set(title="estimate of log Z", ylabel="log Z (nats)")
-    for axes in (left, right):
-        axes.set_xlabel("trajectories trained")
-        axes.xaxis.set_major_formatter(FuncFormatter(thousands))
-        axes.legend()
-    return [save(figure, folder / "compare.png")]
+FIGURES = (loss, log_z, tv, distribution, histograms)

@@ -2,6 +2,7 @@
 import math
 import os
 import pathlib
+import re
 import time
 
 # The file may be growing: its writer holds no lock, and neither does the reader.
@@ -11,6 +12,9 @@ import numpy as np  # noqa: E402
 
 FORMAT_VERSION = 1
 LAST = 5  # evaluations whose median stands for the end of a run
+SAMPLED = ("log_reward", "length", "truncated", "entropy")  # sampled_X for any other X: a part of the reward
+# Keys of a deck that change nothing but chance, names and restarts: runs that are otherwise equal are one group.
+CHANCE = ("run.seed", "run.name", "run.folder", "run.restart", "run.progress")
 
 
 class Problem(Exception):
@@ -47,6 +51,7 @@ class Run:
     def read_once(self):
         with h5py.File(self.path, "r") as file:
             self.about = dict(file.attrs)
+            self.deck = deck_values(str(self.about.get("deck", "")))
             if self.about.get("format") != "tightrope-metrics":
                 raise Problem(f"cannot read '{self.path}' (it is no metrics file of tightrope) "
                               "give the folder of a run")
@@ -84,12 +89,55 @@ class Run:
         values = values[np.isfinite(values)]
         return float(np.median(values[-count:])) if len(values) else math.nan
 
-    def curve(self, table, name):
+    def curve(self, table, name, over="trajectories"):
         """(trajectories, values) where the column holds a value."""
-        if name not in table or "trajectories" not in table:
+        if name not in table or over not in table:
             return np.array([]), np.array([])
         good = np.isfinite(table[name])
-        return table["trajectories"][good], table[name][good]
+        return table[over][good], table[name][good]
+
+    def accuracies(self):
+        """Columns of held-out accuracy, what is sampled first."""
+        names = [name for name in self.evaluation if re.search("(^|_)accuracy$", name) and self.evaluated(name)]
+        return sorted(names, key=lambda name: (name != "sampled_accuracy", name != "greedy_accuracy", name))
+
+    def evaluated(self, name):
+        """[(update, seconds, value, standard error)] of the evaluations that hold a value; NaN for what is unknown."""
+        rows, unknown = self.evaluation, np.full(self.rows(self.evaluation), math.nan)
+        if name not in rows or not len(unknown):
+            return []
+        seconds, error = rows.get("seconds", unknown), rows.get(f"{name}_error", unknown)
+        if "seconds" in self.training:  # where no evaluation says when it was: between two rows of training
+            known = [np.insert(self.training[column], 0, 0) for column in ("step", "seconds")]
+            seconds = np.where(np.isfinite(seconds), seconds, np.interp(rows["step"], *known))
+        return [row for row in zip(rows["step"], seconds, rows[name], error) if np.isfinite(row[2])]
+
+    def reached(self, level, name="sampled_accuracy"):
+        """(update, seconds) of the first evaluation at or above the level; NaN where there is none."""
+        return next((row[:2] for row in self.evaluated(name) if row[2] >= level), (math.nan, math.nan))
+
+    def varies(self, name):
+        """Whether a column of /training changes by more than rounding."""
+        _, values = self.curve(self.training, name, over="step")
+        return len(values) > 0 and bool(np.ptp(values) > 1e-6 * np.abs(values).max())
+
+    def reward_parts(self):
+        return [name[8:] for name in self.training if name.startswith("sampled_") and name[8:] not in SAMPLED]
+
+    def detailed(self):
+        """Whether the columns tell of held-out accuracy, groups or words; other runs get the short report."""
+        columns = ("spread", "unique", "sampled_entropy")
+        return bool(self.accuracies() or any(np.isfinite(self.last(self.training, name)) for name in columns))
+
+    def sampled(self):
+        """Trajectories sampled in the whole run: the rate of each row over its interval."""
+        if "searcher_rate" not in self.training or "seconds" not in self.training:
+            return math.nan
+        return float(np.nansum(self.training["searcher_rate"] * np.diff(self.training["seconds"], prepend=0)))
+
+    def group(self):
+        """Equal for runs that differ by chance alone."""
+        return tuple(sorted(item for item in self.deck.items() if item[0] not in CHANCE)) or self.path
 
     def log_z_source(self):
         """Where log Z is read: evaluations know it best."""
@@ -111,6 +159,32 @@ class Run:
         if target is None or self.learned is None or len(self.learned) != len(target):
             return None
         return target, self.learned, [int(size) for size in self.exact.get("shape", [len(target)])]
+
+
+def deck_values(text):
+    """{"section.key": value} of a resolved deck; comments begin with # at the start of a line or after a space."""
+    values, section = {}, ""
+    for line in text.splitlines():
+        line = re.sub(r"(^|\s)#.*", "", line).strip()
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line:
+            key, value = line.split("=", 1)
+            values[f"{section}.{key.strip()}"] = value.strip()
+    return values
+
+
+def labels_of(runs):
+    """Names of the folders, with their parents where two are the same."""
+    names = [run.name for run in runs]
+    return [name if names.count(name) == 1 else f"{run.folder.resolve().parent.name}/{name}"
+            for run, name in zip(runs, names)]
+
+
+def residual_edges(count):
+    """Inner ends of the bins of residuals (nats): ... -1, -1/2, 0, 1/2, 1 ...; the outer bins are open."""
+    upper = [2.0 ** i / 2 for i in range(count // 2 - 1)]
+    return [-edge for edge in reversed(upper)] + [0.0] + upper
 
 
 def bin_edges(count):
