@@ -7,7 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 needed=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
-  libboost-program-options-dev libgtest-dev librandom123-dev libxxhash-dev nlohmann-json3-dev
+  libboost-program-options-dev libgtest-dev librandom123-dev libxxhash-dev nlohmann-json3-dev libpcre2-dev
   python3 python3-pip python3-h5py python3-matplotlib clang-format unzip)
 for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin)
 torch_version=2.15.0
