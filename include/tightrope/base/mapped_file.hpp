@@ -1,0 +1,32 @@
+#pragma once
+// MappedFile: a file's bytes as read-only memory.  Pages are read when touched, and shared by every process of a node
+// that maps the same file.  Nobody may shorten the file while it is mapped: the kernel ends a process that touches a
+// page behind the end (SIGBUS).
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace tightrope {
+
+class MappedFile {
+ public:
+  // Throws Failure with the path and the reason: not there, not readable, not a regular file.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return bytes_; }  // begins at a page; empty for an empty file
+
+ private:
+  std::string path_;
+  std::span<const std::byte> bytes_;
+};
+
+// The whole of a small file.  Throws as MappedFile.
+std::string read_text_file(const std::string& path);
+
+}  // namespace tightrope

@@ -1,0 +1,64 @@
+#include "tightrope/base/mapped_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "tightrope/base/check.hpp"
+
+namespace tightrope {
+namespace {
+
+struct Descriptor {
+  explicit Descriptor(const std::string& path) : value(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int value;
+};
+
+std::string problem(const std::string& path) { return "cannot read '" + path + "'"; }
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const Descriptor file(path);
+  VALIDATE(file.value >= 0, problem(path), std::strerror(errno), "check the path and its permissions");
+  struct stat status = {};
+  VALIDATE(::fstat(file.value, &status) == 0, problem(path), std::strerror(errno), "check the file system");
+  VALIDATE(S_ISREG(status.st_mode), problem(path), "it is not a regular file", "give a file");
+  if (status.st_size == 0) return;  // mmap refuses an empty range
+  const auto size = static_cast<size_t>(status.st_size);
+  void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
+  VALIDATE(memory != MAP_FAILED, problem(path), std::string("mmap: ") + std::strerror(errno),
+           "check the limit on address space (ulimit -v)");
+  bytes_ = {static_cast<const std::byte*>(memory), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+std::string read_text_file(const std::string& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+}  // namespace tightrope
