@@ -54,9 +54,9 @@ int64_t WeightBoard::data_offset() const {
 int64_t WeightBoard::buffer_bytes() const { return data_offset() + round_up(packed_bytes()); }
 int64_t WeightBoard::buffer_offset(int64_t number) const { return line_bytes + number % buffers * buffer_bytes(); }
 
-int64_t WeightBoard::bytes_for(int64_t values) {
+int64_t WeightBoard::bytes_for(int64_t values, Precision precision) {
   constexpr int64_t chunk = 1 << 20;
-  const int64_t bytes = 4 * values, chunks = (bytes + chunk - 1) / chunk;
+  const int64_t bytes = (precision == Precision::float32 ? 4 : 2) * values, chunks = (bytes + chunk - 1) / chunk;
   return line_bytes + buffers * (round_up(static_cast<int64_t>(sizeof(Stamps)) + 8 * chunks) + round_up(bytes));
 }
 

@@ -21,17 +21,18 @@ ObjectiveResult trajectory_balance(const Scores& scores, const Batch& batch, con
   return {(log_z + open_residual(scores, batch, values)).square(), log_z.detach()};
 }
 
-// (B) float64: the mean of `values` over each row's group.
-Tensor group_mean(const Tensor& values, const Tensor& group) {
+// (B) float64: the sum of `values` over each row's group.
+Tensor group_sum(const Tensor& values, const Tensor& group) {
   const Tensor zeros = at::zeros({group.max().item<int64_t>() + 1}, values.options());
-  const Tensor sums = zeros.index_add(0, group, values);
-  const Tensor counts = zeros.index_add(0, group, at::ones_like(values));
-  return (sums / counts).index_select(0, group);
+  return zeros.index_add(0, group, values).index_select(0, group);
 }
+
+Tensor group_sizes(const Tensor& values, const Tensor& group) { return group_sum(at::ones_like(values), group); }
 
 ObjectiveResult vargrad(const Scores& scores, const Batch& batch, const ObjectiveValues& values) {
   const Tensor residual = open_residual(scores, batch, values);
-  const Tensor log_z = -group_mean(residual.detach(), batch.group);
+  const Tensor open = residual.detach();
+  const Tensor log_z = -group_sum(open, batch.group) / group_sizes(open, batch.group);
   return {(log_z + residual).square(), log_z};
 }
 
@@ -39,10 +40,8 @@ ObjectiveResult vargrad(const Scores& scores, const Batch& batch, const Objectiv
 // group's mean away.  No reference, no ratio; what is stale is taken as it is.
 ObjectiveResult leave_one_out(const Scores& scores, const Batch& batch, const ObjectiveValues&) {
   const Tensor reward = batch.log_reward();
-  const Tensor mean = group_mean(reward, batch.group);
-  const Tensor ones = at::ones_like(reward);
-  const Tensor size =
-      at::zeros({batch.size()}, reward.options()).index_add(0, batch.group, ones).index_select(0, batch.group);
+  const Tensor size = group_sizes(reward, batch.group);
+  const Tensor mean = group_sum(reward, batch.group) / size;
   const Tensor advantage = (reward - mean) * size / (size - 1);
   return {-advantage * wide(scores.log_pf).sum(1), mean};
 }

@@ -127,10 +127,29 @@ void ModelFolder::load(std::span<float> flat) const {
     const StoredTensor stored = tensor(parameter.name);
     const std::span<float> values = flat.first(static_cast<size_t>(values_in(parameter.shape)));
     to_float32(stored.bytes, stored.dtype, values);
-    VALIDATE(all_finite(values), "tensor '" + parameter.name + "' of '" + folder_ + "' cannot be used",
-             "it holds a NaN or an infinity", "get the model again from where it came");
+    check_finite(values, parameter.name);
     flat = flat.subspan(values.size());
   }
+}
+
+void ModelFolder::check_values() const {
+  std::vector<float> piece(1 << 16);
+  for (const TensorShape& parameter : parameters_) {
+    const StoredTensor stored = tensor(parameter.name);
+    const auto bytes_each = static_cast<size_t>(dtype_bytes(stored.dtype));
+    for (size_t at = 0; at < stored.bytes.size();) {
+      const size_t count = std::min(piece.size(), (stored.bytes.size() - at) / bytes_each);
+      const std::span<float> values = std::span(piece).first(count);
+      to_float32(stored.bytes.subspan(at, count * bytes_each), stored.dtype, values);
+      check_finite(values, parameter.name);
+      at += count * bytes_each;
+    }
+  }
+}
+
+void ModelFolder::check_finite(std::span<const float> values, const std::string& name) const {
+  VALIDATE(all_finite(values), "tensor '" + name + "' of '" + folder_ + "' cannot be used",
+           "it holds a NaN or an infinity", "get the model again from where it came");
 }
 
 StoredTensor ModelFolder::tensor(const std::string& name) const {

@@ -15,6 +15,8 @@ void RunDeck::fields(FieldList& f) {
   f.text("restart", restart, "no, auto (the newest complete checkpoint of the run's folder, if any), or a file");
   f.count("seed", seed, {0, 9e18}, "", "of all randomness");
   f.count("interval", interval, {1, 1e9}, "updates", "updates per row of metrics and per progress line");
+  f.seconds("wall_time", wall_time, {0, 1e9},
+            "after which training stops at the next update, as if it were the last; 0 = never");
   f.choice("progress", progress, {"auto", "always", "never"}, "progress lines; auto = where stdout is a terminal");
 }
 
@@ -23,7 +25,11 @@ void ObjectiveDeck::fields(FieldList& f) {
   for (const Objective& objective : objectives()) names.emplace_back(objective.name);
   f.choice("kind", kind, names, "what is minimised");
   f.count("group", group, {1, 1e6}, "trajectories", "K, trajectories of one query in a batch");
-  f.real("temperature", temperature, {1e-9, 1e9}, "", "divides log R");
+  f.real("temperature", temperature, {1e-9, 1e9}, "", "divides log R; TBA's beta, at the first update");
+  f.real("temperature_end", temperature_end, {0, 1e9}, "", "what it moves to; 0 = it stays");
+  f.count("temperature_decay_steps", temperature_decay_steps, {0, 1e12}, "updates", "over which it moves, linearly");
+  f.count("temperature_jump_at", temperature_jump_at, {0, 1e12}, "updates",
+          "update from which it is temperature_end, wherever it was; 0 = temperature_decay_steps");
   f.real("reward_exponent", reward_exponent, {1e-9, 1e9}, "", "1 / temperature; give one of the two");
   f.real("ref_coefficient", ref_coefficient, {0, 1e3}, "", "c, the weight of log p_ref (log P_B) in the residual");
   f.real("lambda", lambda, {0, 10}, "", "weight of a sub-trajectory of length n is lambda^n (subtb)");
@@ -34,6 +40,8 @@ void TrainerDeck::fields(FieldList& f) {
   f.count("batch", batch, {1, 1e9}, "trajectories", "trajectories per update, over all trainers");
   optimiser.fields(f);
   f.count("publish_every", publish_every, {1, 1e9}, "updates", "updates between publications of the weights (async)");
+  f.choice("publish_precision", publish_precision, {"float32", "bfloat16"},
+           "of the weights that searchers sample with");
   f.count("updates_per_phase", updates_per_phase, {1, 1e9}, "updates", "updates per phase (lockstep)");
 }
 
@@ -47,19 +55,44 @@ void ExploreDeck::fields(FieldList& f) {
   f.real("epsilon", epsilon, {0, 1}, "probability", "of a uniform draw over the valid actions, at the start");
   f.real("epsilon_end", epsilon_end, {0, 1}, "probability", "of the same after explore.decay_steps");
   f.real("temperature", temperature, {1e-3, 1e3}, "", "divides the logits of the sampler, never of a loss");
+  f.real("top_p", top_p, {1e-6, 1}, "probability", "tokens are drawn from the likeliest of this mass (text); 1 = all");
   f.count("decay_steps", decay_steps, {0, 1e12}, "updates", "epsilon falls linearly over these; 0 = it stays");
 }
 
 Exploration ExploreDeck::at(int64_t version) const {
-  if (decay_steps == 0) return {epsilon, temperature};
+  if (decay_steps == 0) return {epsilon, temperature, top_p};
   const double done = std::min(1.0, static_cast<double>(version) / static_cast<double>(decay_steps));
-  return {epsilon + (epsilon_end - epsilon) * done, temperature};
+  return {epsilon + (epsilon_end - epsilon) * done, temperature, top_p};
 }
 
 void CheckpointDeck::fields(FieldList& f) {
   f.count("every", every, {0, 1e12}, "updates", "updates between checkpoints; 0 = only at the end");
   f.count("keep", keep, {1, 1e6}, "files", "checkpoints that are kept");
 }
+
+namespace {
+
+std::vector<Schema::Alias> tba_names() {
+  return {{"k", "objective.group"},
+          {"samples", "searcher.samples_per_query"},
+          {"temperature_start", "objective.temperature"},
+          {"temperature_end", "objective.temperature_end"},
+          {"temperature_decay_steps", "objective.temperature_decay_steps"},
+          {"temperature_jump_at", "objective.temperature_jump_at"},
+          {"m", "replay.recent_fraction"},
+          {"recent_window", "replay.recent_window"},
+          {"capacity_per_prompt", "replay.capacity_per_query"},
+          {"within_prompt", "replay.within"},
+          {"inverse_temperature", "replay.inverse_temperature"},
+          {"initial_fill", "replay.minimum"},
+          {"publish_period", "trainer.publish_every"},
+          {"sampler_temperature", "explore.temperature"},
+          {"top_p", "explore.top_p"},
+          {"density_temperature", "text.temperature"},
+          {"count_eos", "text.count_eos"}};
+}
+
+}  // namespace
 
 Schema program_schema() {
   Schema schema;
@@ -70,7 +103,8 @@ Schema program_schema() {
       .add<SearcherDeck>("sampling")
       .add<ExploreDeck>("how the sampler strays from the policy; never part of a loss")
       .add<ReplayDeck>("the replay buffer")
-      .add<CheckpointDeck>("restart files");
+      .add<CheckpointDeck>("restart files")
+      .alias("tba", "TBA's own names (arXiv 2503.18929) for keys of other sections", tba_names());
   return schema;
 }
 
@@ -92,6 +126,8 @@ std::vector<std::string> combination_problems(const Deck& deck, int ranks) {
   // By value, not by what was given: a printed deck gives every key and must run as it stands.
   check(objective.temperature == 1 || objective.reward_exponent == 1, "objective.reward_exponent",
         "objective.temperature and objective.reward_exponent are both given (each is the other's inverse) remove one");
+  check(objective.temperature_end == 0 || objective.temperature_decay_steps > 0, "objective.temperature_end",
+        "objective.temperature_end needs objective.temperature_decay_steps (how fast it is reached) give both");
   check(searcher.batch % searcher.samples_per_query == 0, "searcher.batch",
         "searcher.samples_per_query = " + std::to_string(searcher.samples_per_query) +
             " does not divide searcher.batch = " + std::to_string(searcher.batch) + " choose a divisor");

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tightrope/base/check.hpp"
 #include "tightrope/comm/weight_board.hpp"
 #include "tightrope/learn/replay_index.hpp"
 #include "tightrope/run/decks.hpp"
+#include "tightrope/tasks/registry.hpp"
 
 namespace tightrope {
 namespace {
@@ -18,14 +20,39 @@ std::string bytes_text(int64_t bytes) {
   return text;
 }
 
+// An objective may ask for what a task cannot supply; groups of one query must come from somewhere.
+void check_needs(const Deck& deck, const Objective& objective, const Task& task) {
+  const Needs has = task.supplies(), wants = objective.needs;
+  const bool lacks = (wants.log_z && !has.log_z) || (wants.log_flow && !has.log_flow) ||
+                     (wants.log_ref_per_transition && !has.log_ref_per_transition) || (wants.groups && !has.groups);
+  VALIDATE(!lacks, deck.origin("objective.kind") + ": objective.kind = " + objective.name + " does not work here",
+           "task.kind = " + deck.get<TaskDeck>().kind + " has no " +
+               (wants.log_flow ? "state flows"
+                : wants.log_z  ? "learned log Z"
+                               : "such scores"),
+           "choose vargrad");
+  const int64_t k = deck.get<ObjectiveDeck>().group, s = deck.get<SearcherDeck>().samples_per_query;
+  VALIDATE(!wants.groups || task.queries() == 1 || s >= k,
+           deck.origin("searcher.samples_per_query") + ": searcher.samples_per_query = " + std::to_string(s) +
+               " is too small",
+           "a visit of a query must fill a group of objective.group = " + std::to_string(k), "give S >= K");
+}
+
 }  // namespace
+
+ObjectiveValues Plan::values_at(int64_t update) const {
+  ObjectiveValues now = values;
+  now.temperature = temperature.value(update);
+  return now;
+}
 
 int64_t Plan::groups_of(int trainer) const {
   return groups * (trainer + 1) / roles.trainers - groups * trainer / roles.trainers;
 }
 
 int64_t Plan::window_bytes(int rank) const {
-  return rank < roles.trainers ? geometry.part_bytes() + (rank == 0 ? WeightBoard::bytes_for(parameters) : 0) : 0;
+  return rank < roles.trainers ? geometry.part_bytes() + (rank == 0 ? WeightBoard::bytes_for(parameters, precision) : 0)
+                               : 0;
 }
 
 Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters) {
@@ -35,9 +62,16 @@ Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters
   Plan plan;
   plan.roles = Roles::of(deck.get<WorldDeck>(), ranks);
   plan.objective = &find_objective(objective.kind);
-  plan.values = {objective.temperature / objective.reward_exponent, objective.ref_coefficient, objective.lambda};
+  plan.values = {1, objective.ref_coefficient, objective.lambda};
+  const double start = objective.temperature / objective.reward_exponent;
+  const bool moves = objective.temperature_end > 0;
+  plan.temperature = {start, moves ? objective.temperature_end : start, moves ? objective.temperature_decay_steps : 0,
+                      objective.temperature_jump_at};
   plan.groups = trainer.batch / objective.group;
   plan.parameters = parameters;
+  plan.precision =
+      trainer.publish_precision == "bfloat16" ? WeightBoard::Precision::bfloat16 : WeightBoard::Precision::float32;
+  check_needs(deck, *plan.objective, task);
 
   ReplayGeometry& geometry = plan.geometry;
   geometry.trainers = plan.roles.trainers;

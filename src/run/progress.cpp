@@ -65,6 +65,9 @@ void Recorder::show(const MetricsFile::Values& row) const {
   if (exact_.has("log_z")) line += text(" (exact %.3f)", exact_.value("log_z"));
   if (last_evaluation_.contains("tv")) line += text(" TV %.4f", value(last_evaluation_, "tv"));
   if (last_evaluation_.contains("modes_found")) line += text(" modes %.0f", value(last_evaluation_, "modes_found"));
+  if (last_evaluation_.contains("sampled_accuracy"))
+    line += text(" held-out %.1f%% greedy %.1f%%", 100 * value(last_evaluation_, "sampled_accuracy"),
+                 100 * value(last_evaluation_, "greedy_accuracy"));
   line += text(" log R %.3g", value(row, "log_reward"));
   line += text(" | stale %.1f reuse %.2f fill %.0f%%", value(row, "staleness"), value(row, "reuse"),
                100 * value(row, "replay_fill"));
@@ -84,6 +87,9 @@ std::string Recorder::summary() const {
   if (last_evaluation_.contains("tv")) line += text(", TV %.5f", value(last_evaluation_, "tv"));
   if (last_evaluation_.contains("modes_found"))
     line += text(", modes found %.0f", value(last_evaluation_, "modes_found"));
+  if (last_evaluation_.contains("sampled_accuracy"))
+    line += text(", held-out accuracy %.1f%% sampled, %.1f%% greedy", 100 * value(last_evaluation_, "sampled_accuracy"),
+                 100 * value(last_evaluation_, "greedy_accuracy"));
   return line;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <string_view>
 
 namespace tightrope {
 namespace {
@@ -10,9 +11,20 @@ double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 std::vector<double> vector_of(const double (&bins)[Interval::kBins]) { return {std::begin(bins), std::end(bins)}; }
 
+constexpr std::string_view kSquare = "_square";
+
+// A mean of squares, X_square, beside the mean X of n values becomes the standard error of X, X_error.
 MetricsFile::Values values_of(const Metrics& metrics) {
   MetricsFile::Values values;
-  for (const auto& [name, mean] : metrics.means()) values[name] = mean.value();
+  for (const auto& [name, mean] : metrics.means()) {
+    if (!name.ends_with(kSquare)) {
+      values[name] = mean.value();
+      continue;
+    }
+    const std::string of = name.substr(0, name.size() - kSquare.size());
+    const double variance = std::max(mean.value() - metrics.value(of) * metrics.value(of), 0.0);
+    values[of + "_error"] = std::sqrt(variance / std::max(mean.count - 1, 1.0));
+  }
   return values;
 }
 
@@ -21,11 +33,13 @@ MetricsFile::Values values_of(const Metrics& metrics) {
 Recorder::Recorder(IoThread& io, const Setup& setup, const Metrics& exact)
     : setup_(setup),
       exact_(exact),
-      file_(io, setup.path, setup.description,
+      file_(io, setup.folder + "/metrics.h5", setup.description,
             setup.restart_step < 0 ? MetricsFile::Mode::create : MetricsFile::Mode::resume,
             std::max<int64_t>(setup.restart_step, 0)),
-      searchers_(static_cast<size_t>(setup.searchers)) {
+      searchers_(static_cast<size_t>(setup.searchers)),
+      fresh_(searchers_.size()) {
   file_.constants(values_of(exact), exact.vectors());
+  open_samples();
 }
 
 void Recorder::take_reports(ReplayWindow& window) {
@@ -35,9 +49,12 @@ void Recorder::take_reports(ReplayWindow& window) {
     const int64_t before = searchers_[s].evaluation;
     std::memcpy(&searchers_[s], message->data(), sizeof(SearcherStatus));
     const SearcherStatus& status = searchers_[s];
-    if (status.evaluation <= before || message->size() == sizeof(SearcherStatus)) continue;
+    const auto rest = std::span(*message).subspan(sizeof(SearcherStatus));
+    const auto fresh_bytes = static_cast<size_t>(status.fresh_bytes);
+    fresh_[s] = Metrics::unpack(rest.first(fresh_bytes));
+    if (status.evaluation <= before || rest.size() == fresh_bytes) continue;
     Pending& pending = evaluations_[status.evaluation];
-    pending.metrics.merge(Metrics::unpack(std::span(*message).subspan(sizeof(SearcherStatus))));
+    pending.metrics.merge(Metrics::unpack(rest.subspan(fresh_bytes)));
     pending.version = std::max(pending.version, status.evaluation_version);
     merge_evaluations();
   }
@@ -60,6 +77,7 @@ void Recorder::evaluation(int64_t version, const Metrics& metrics) {
   auto values = values_of(metrics);
   values["step"] = static_cast<double>(version);
   values["trajectories"] = static_cast<double>(version * setup_.batch);
+  values["seconds"] = seconds();
   auto vectors = metrics.vectors();
   if (const auto hits = vectors.find("mode_hits"); hits != vectors.end()) {
     double found = 0;
@@ -74,11 +92,13 @@ Recorder::Totals Recorder::totals() const {
   Totals totals;
   for (const SearcherStatus& status : searchers_) {
     totals.samples += static_cast<double>(status.samples);
+    totals.transitions += static_cast<double>(status.transitions);
     totals.busy += status.busy_seconds;
     totals.idle += status.idle_seconds;
     totals.refresh += status.refresh_seconds;
     totals.sample += status.sample_seconds;
   }
+  for (const Metrics& fresh : fresh_) totals.fresh.merge(fresh);
   return totals;
 }
 
@@ -119,9 +139,27 @@ void Recorder::row(const Interval& interval, int64_t step) {
                {"seconds_score", interval.score_seconds},
                {"seconds_backward", interval.backward_seconds},
                {"seconds_optimise", interval.optimise_seconds},
-               {"seconds_publish", interval.publish_seconds}};
+               {"seconds_publish", interval.publish_seconds},
+               {"log_ratio", share(interval.log_ratio, n)},
+               {"truncated", share(interval.truncated, n)},
+               {"temperature", share(interval.temperature, n)},
+               {"searcher_transitions", share(now.transitions - last_totals_.transitions, elapsed)},
+               {"trainer_transitions", share(interval.length, elapsed)}};
+  if (setup_.group > 1) {
+    last_row_["spread"] = std::sqrt(share(interval.spread, n));
+    last_row_["unique"] = share(interval.unique, n);
+  }
+  const size_t parts = std::min<size_t>(setup_.reward_parts.size(), Interval::kParts);
+  for (size_t p = 0; parts > 1 && p < parts; ++p)
+    last_row_[setup_.reward_parts[p]] = share(interval.reward_parts[p], n);
+  for (const auto& [name, mean] : now.fresh.means()) {  // of the samples of this interval alone
+    const auto before = last_totals_.fresh.means().find(name);
+    const Mean gone = before == last_totals_.fresh.means().end() ? Mean{} : before->second;
+    last_row_[name] = mean.count > gone.count ? (mean.sum - gone.sum) / (mean.count - gone.count) : std::nan("");
+  }
   file_.row(last_row_, {{"staleness_histogram", vector_of(interval.staleness_bins)},
-                        {"reuse_histogram", vector_of(interval.uses_bins)}});
+                        {"reuse_histogram", vector_of(interval.uses_bins)},
+                        {"residual_histogram", vector_of(interval.residual_bins)}});
   last_row_seconds_ = seconds;
   last_totals_ = now;
   if (setup_.progress) show(last_row_);

@@ -9,6 +9,7 @@
 #include "tightrope/base/build_info.hpp"
 #include "tightrope/base/check.hpp"
 #include "tightrope/base/hdf5.hpp"
+#include "tightrope/tasks/evaluation.hpp"
 #include "tightrope/tasks/registry.hpp"
 
 namespace tightrope {
@@ -52,7 +53,12 @@ Run::Run(const World& world, const Deck& deck, const Task& task, const Plan& pla
       folder_(run_folder(deck.get<RunDeck>(), deck_file)),
       io_comm_(world.trainers().duplicate()),
       window_(world.comm(), plan.geometry),
-      board_(world.comm(), 0, plan.parameters) {
+      board_(world.comm(), 0, plan.parameters, plan.precision) {
+  if (const int64_t bytes = task_.frozen_bytes(); bytes > 0) {
+    frozen_ = std::make_unique<mpi::NodeMemory>(world.comm(), bytes,
+                                                [&](std::span<std::byte> memory) { task_.fill_frozen(memory); });
+    task_.use_frozen(frozen_->bytes());
+  }
   if (world_.is_trainer()) trainer_ = std::make_unique<Trainer>(world_, deck_, plan_, task_, window_, board_);
   const Start start = restart();
   if (world_.trainer() == 0) open_outputs(start);
@@ -66,7 +72,9 @@ void Run::open_outputs(const Start& start) {
   make_folder(folder_);
   std::ofstream(folder_ + "/deck.ini") << deck_.print();
   Recorder::Setup setup;
-  setup.path = folder_ + "/metrics.h5";
+  setup.folder = folder_;
+  setup.group = deck_.get<ObjectiveDeck>().group;
+  setup.reward_parts = task_.layout().reward_parts;
   setup.description = describe(deck_, world_);
   setup.steps = deck_.get<TrainerDeck>().steps;
   setup.batch = deck_.get<TrainerDeck>().batch;
@@ -92,8 +100,10 @@ void Run::execute() {
 
 void Run::loop() {
   constexpr auto kNap = std::chrono::microseconds(20);
+  const double wall_time = deck_.get<RunDeck>().wall_time;
   while (trainer_ ? !trainer_->finished() : !searcher_->stopped()) {
     const bool sampled = searcher_ && searcher_->step();
+    if (trainer_ && wall_time > 0 && watch_.seconds() > wall_time) trainer_->ask_to_stop();
     const bool trained = trainer_ && trainer_->step();
     if (trained && trainer_->at_update()) after_update();
     world_.comm().poll();
@@ -113,6 +123,8 @@ void Run::after_update() {
     const Interval interval = trainer_->take_interval();
     if (recorder_) recorder_->row(interval, step);
   }
+  const int64_t evaluations = deck_.get<EvaluationDeck>().every;
+  if (recorder_ && evaluations > 0 && step % evaluations == 0) recorder_->samples(step, trainer_->notes());
   const int64_t every = deck_.get<CheckpointDeck>().every;
   if (every > 0 && step % every == 0) checkpoint();
 }
@@ -129,8 +141,10 @@ void Run::finish() {
     recorder_->evaluation(step, task_.evaluate(trainer_->policy(), {0, 1},
                                                Keys{static_cast<uint64_t>(deck_.get<RunDeck>().seed), {}, {}}));
   }
+  if (recorder_) recorder_->samples(step, trainer_->notes());
   if (last_checkpoint_ != step) checkpoint();
   if (!recorder_) return;
+  task_.export_policy(trainer_->policy(), folder_);
   recorder_->close();
   std::printf("%s\nresults are in %s: apps/tightrope-report %s\n", recorder_->summary().c_str(), folder_.c_str(),
               folder_.c_str());

@@ -29,6 +29,7 @@ Searcher::Searcher(const World& world, const Deck& deck, const Plan& plan, const
       lockstep_(deck.get<RunDeck>().mode == "lockstep"),
       seed_(static_cast<uint64_t>(deck.get<RunDeck>().seed)),
       evaluate_every_(deck.get<EvaluationDeck>().every),
+      evaluation_slices_(deck.get<EvaluationDeck>().slices),
       policy_(task.make_policy(plan.objective->needs)),
       searcher_(world.searcher()),
       searchers_(plan.roles.searchers),
@@ -80,13 +81,18 @@ bool Searcher::refresh() {
   return version.has_value();
 }
 
+// One slice per call, so that sampling goes on in between; its weights may be newer than those of the slice before.
 void Searcher::evaluate() {
-  if (evaluate_every_ == 0 || status_.version / evaluate_every_ <= last_evaluation_) return;
-  last_evaluation_ = status_.version / evaluate_every_;
-  const Metrics metrics = task_.evaluate(*policy_, {searcher_, searchers_}, Keys{seed_, {}, {}});
-  const size_t room = static_cast<size_t>(window_.geometry().report_bytes) - sizeof status_;
-  evaluation_ = metrics.pack();
-  if (evaluation_.size() > room) evaluation_ = without_vectors(metrics).pack();
+  if (slices_left_ == 0) {
+    if (evaluate_every_ == 0 || status_.version / evaluate_every_ <= last_evaluation_) return;
+    last_evaluation_ = status_.version / evaluate_every_;
+    slices_left_ = evaluation_slices_;
+    pending_ = {};
+  }
+  const int64_t slice = searcher_ + (evaluation_slices_ - slices_left_) * searchers_;
+  pending_.merge(task_.evaluate(*policy_, {slice, evaluation_slices_ * searchers_}, Keys{seed_, {}, {}}));
+  if (--slices_left_ > 0) return;
+  evaluation_ = pending_.pack();
   status_.evaluation = last_evaluation_;
   status_.evaluation_version = status_.version;
 }
@@ -109,7 +115,20 @@ void Searcher::sample() {
   batch.version.select(1, 0).fill_(status_.version);
   status_.samples += batch.size();
   status_.transitions += batch.length.sum().item<int64_t>();
+  count(batch);
   pack_for_owners(batch);
+}
+
+void Searcher::count(const Batch& batch) {
+  const auto n = static_cast<double>(batch.size());
+  const auto mean = [](const Tensor& tensor) { return tensor.to(at::kDouble).mean().item<double>(); };
+  fresh_.add("sampled_log_reward", mean(batch.log_reward()), n);
+  fresh_.add("sampled_length", mean(batch.length), n);
+  fresh_.add("sampled_truncated", mean(batch.finish == static_cast<int>(Finish::truncated)), n);
+  if (batch.entropy.defined()) fresh_.add("sampled_entropy", mean(batch.entropy / batch.length.clamp_min(1)), n);
+  if (layout_.reward_parts.size() == 1) return;
+  for (size_t p = 0; p < layout_.reward_parts.size(); ++p)
+    fresh_.add("sampled_" + layout_.reward_parts[p], mean(batch.reward.select(1, static_cast<int64_t>(p))), n);
 }
 
 void Searcher::pack_for_owners(const Batch& batch) {
@@ -150,8 +169,13 @@ void Searcher::end_phase() {
 }
 
 void Searcher::report() {
+  const std::vector<std::byte> fresh = fresh_.pack();
+  status_.fresh_bytes = static_cast<int64_t>(fresh.size());
+  const size_t room = static_cast<size_t>(window_.geometry().report_bytes) - sizeof status_ - fresh.size();
+  if (evaluation_.size() > room) evaluation_ = without_vectors(Metrics::unpack(evaluation_)).pack();
   std::vector<std::byte> message(sizeof status_);
   std::memcpy(message.data(), &status_, sizeof status_);
+  message.insert(message.end(), fresh.begin(), fresh.end());
   message.insert(message.end(), evaluation_.begin(), evaluation_.end());
   window_.report(0, searcher_, message);
 }

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -14,12 +13,6 @@ namespace {
 
 std::span<float> floats(const Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())};
-}
-
-// 0, 1, 2-3, 4-7, ...; the last bin holds all that is larger.
-size_t bin_of(int64_t value) {
-  const auto width = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(std::max<int64_t>(value, 0))));
-  return std::min<size_t>(width, Interval::kBins - 1);
 }
 
 // Adds the time of a scope to a sum.
@@ -64,7 +57,7 @@ bool Trainer::step() {
   const bool mine = collected && (lockstep_ || can_draw());
   const bool all = agree(mine);
   others_lack_ = mine && !all;
-  if (!all) {
+  if (!all || stopped_) {
     if (moved) interval_.busy_seconds += watch.seconds();
     return moved;
   }
@@ -148,10 +141,10 @@ bool Trainer::can_draw() {
 }
 
 bool Trainer::agree(bool mine) {
-  if (world_.trainers().size() == 1) return mine;
-  int64_t count = mine;
-  world_.trainers().sum(std::span(&count, 1));
-  return count == world_.trainers().size();
+  int64_t votes[2] = {mine, asked_to_stop_};
+  if (world_.trainers().size() > 1) world_.trainers().sum(votes);
+  stopped_ = stopped_ || votes[1] > 0;
+  return votes[0] == world_.trainers().size();
 }
 
 Batch Trainer::gather(const std::vector<IndexEntry>& drawn) {
@@ -173,9 +166,18 @@ void Trainer::update() {
   const auto drawn = draw();
   const Batch batch = gather(drawn);
   policy_->parameters.zero_gradient();
-  const ObjectiveResult result = evaluate(batch);
-  const double norm = descend(result);
-  count(drawn, batch, result, norm);
+  const int64_t k = deck_.batch / plan_.groups;
+  for (int64_t first = 0; first < batch.size();) {
+    const int64_t fit = task_.rows_at_once(batch, first) / k * k;  // whole groups, one at least
+    const int64_t count = std::min(std::max(fit, k), batch.size() - first);
+    const bool whole = count == batch.size();
+    learn(std::span(drawn).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+          whole ? batch : select(batch, at::arange(first, first + count)));
+    first += count;
+  }
+  const double norm = descend();
+  interval_.grad_norm += norm / static_cast<double>(world_.trainers().size());
+  interval_.updates += 1.0 / static_cast<double>(world_.trainers().size());
 }
 
 std::vector<IndexEntry> Trainer::draw() {
@@ -184,59 +186,35 @@ std::vector<IndexEntry> Trainer::draw() {
   return index_.draw(plan_.groups_of(world_.trainer()), k, seed_ + static_cast<uint64_t>(world_.trainer()));
 }
 
-ObjectiveResult Trainer::evaluate(const Batch& batch) {
-  const Timed timed(interval_.score_seconds);
-  return plan_.objective->evaluate(task_.score(*policy_, batch), batch, plan_.values);
+// Adds the gradient of a part's share of the loss.
+void Trainer::learn(std::span<const IndexEntry> drawn, const Batch& part) {
+  Scores scores;
+  ObjectiveResult result;
+  {
+    const Timed timed(interval_.score_seconds);
+    scores = task_.score(*policy_, part);
+    result = plan_.objective->evaluate(scores, part, plan_.values_at(steps_done() + 1));
+  }
+  {
+    // Divided by the global count: the sum over parts and trainers is then the gradient of the whole batch's mean.
+    const Timed timed(interval_.backward_seconds);
+    (result.loss.sum() / static_cast<double>(deck_.batch)).backward();
+  }
+  count(drawn, part, scores, result);
 }
 
 // Returns the gradient's norm before clipping.
-double Trainer::descend(const ObjectiveResult& result) {
-  // Divided by the global count: the sum over the trainers is then the gradient of the whole batch's mean.
-  const Tensor loss = result.loss.sum() / static_cast<double>(deck_.batch);
+double Trainer::descend() {
   {
     const Timed timed(interval_.backward_seconds);
-    loss.backward();
     collective_->start(floats(policy_->parameters.gradient()));
     collective_->finish();
   }
   const Timed timed(interval_.optimise_seconds);
   const double norm = optimiser_->step();
-  VALIDATE(std::isfinite(norm), "the gradient is not finite", "loss " + std::to_string(loss.item<double>()),
+  VALIDATE(std::isfinite(norm), "the gradient is not finite", "norm " + std::to_string(norm),
            "lower trainer.learning_rate, or set trainer.clip");
   return norm;
-}
-
-void Trainer::count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result,
-                    double norm) {
-  const auto* loss = result.loss.const_data_ptr<double>();
-  const auto* log_z = result.log_z.const_data_ptr<double>();
-  for (size_t i = 0; i < drawn.size(); ++i) {
-    const int64_t stale = steps_done() - 1 - drawn[i].version, uses = drawn[i].uses - 1;
-    interval_.loss += loss[i];
-    interval_.log_z += log_z[i];
-    interval_.log_reward += drawn[i].log_reward;
-    interval_.length += static_cast<double>(drawn[i].length);
-    interval_.staleness += static_cast<double>(stale);
-    interval_.uses += static_cast<double>(uses);
-    ++interval_.staleness_bins[bin_of(stale)];
-    ++interval_.uses_bins[bin_of(uses)];
-  }
-  interval_.trajectories += static_cast<double>(batch.size());
-  interval_.grad_norm += norm / static_cast<double>(world_.trainers().size());
-  interval_.updates += 1.0 / static_cast<double>(world_.trainers().size());
-}
-
-Interval Trainer::take_interval() {
-  Interval taken = std::exchange(interval_, {});
-  for (int lane = 0; lane < plan_.roles.searchers; ++lane)
-    taken.skipped += static_cast<double>(window_.counts(lane).skipped);
-  taken.refused = static_cast<double>(index_.refused());
-  taken.inserted = static_cast<double>(index_.inserted());
-  taken.replay_records = static_cast<double>(index_.size());
-  taken.replay_capacity = static_cast<double>(index_.capacity());
-  static_assert(sizeof(Interval) % sizeof(double) == 0 && std::is_trivially_copyable_v<Interval>);
-  world_.trainers().sum(std::span(reinterpret_cast<double*>(&taken), sizeof taken / sizeof(double)));
-  return taken;
 }
 
 }  // namespace tightrope

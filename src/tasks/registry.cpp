@@ -2,6 +2,7 @@
 
 #include "tightrope/tasks/environment_task.hpp"
 #include "tightrope/tasks/environments.hpp"
+#include "tightrope/tasks/text_problems.hpp"
 
 namespace tightrope {
 namespace {
@@ -19,6 +20,27 @@ constexpr TaskEntry environment_row() {
 constexpr TaskEntry kTasks[] = {
     environment_row<HypergridDeck, make_hypergrid>(),
     environment_row<BitsDeck, make_bits>(),
+    {"text",
+     [](Schema& schema) {
+       schema.add<ModelDeck>("the language model; only where task.kind = text")
+           .add<TextDataDeck>("the questions; only where task.kind = text")
+           .add<TextRewardDeck>("how answers are graded; only where task.kind = text")
+           .add<TextDeck>("completions; only where task.kind = text");
+     },
+     [](const Deck& deck) -> std::unique_ptr<Task> {
+       const auto& model = deck.get<ModelDeck>();
+       return std::make_unique<TextTask>(
+           text_problem(model, deck.get<TextDataDeck>(), deck.get<TextRewardDeck>(), deck.get<TextDeck>()),
+           deck.get<TextDeck>(), model.compute_precision(), model.sampler_precision(), deck.get<EvaluationDeck>());
+     }},
+    {"tokens", [](Schema& schema) { schema.add<TokensDeck>("only where task.kind = tokens"); },
+     [](const Deck& deck) -> std::unique_ptr<Task> {
+       const auto& tokens = deck.get<TokensDeck>();
+       TextDeck text;
+       text.max_new = tokens.length;
+       return std::make_unique<TextTask>(tokens_problem(tokens), text, Precision::float32, Precision::float32,
+                                         deck.get<EvaluationDeck>());
+     }},
 };
 
 }  // namespace
@@ -36,6 +58,7 @@ void EvaluationDeck::fields(FieldList& f) {
   f.count("samples", samples, {1, 1e9}, "trajectories", "drawn per evaluation where the task cannot be enumerated");
   f.count("enumerate_up_to", enumerate_up_to, {0, 1e9}, "states",
           "tasks up to this size are evaluated exactly, by dynamic programming over all states");
+  f.count("slices", slices, {1, 1e6}, "slices", "parts of an evaluation per searcher, one between two batches");
 }
 
 void declare_tasks(Schema& schema) {

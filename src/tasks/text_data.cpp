@@ -2,6 +2,7 @@
 
 #include "text_sources.hpp"
 #include "tightrope/base/check.hpp"
+#include "tightrope/tasks/text_prompt.hpp"
 
 namespace tightrope {
 

@@ -1,5 +1,6 @@
 // From a question to the text that the model sees.
-#include "text_sources.hpp"
+#include "tightrope/tasks/text_prompt.hpp"
+
 #include "tightrope/base/check.hpp"
 
 namespace tightrope {
@@ -8,6 +9,12 @@ namespace {
 constexpr const char* slot = "{prompt}";
 // What the chat template of SmolLM2 puts in front of a conversation without a system turn.
 constexpr const char* default_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+
+std::string turn(const std::string& role, const std::string& content) {
+  return "<|im_start|>" + role + "\n" + content + "<|im_end|>\n";
+}
+
+}  // namespace
 
 // A deck trims values and cuts comments, so line ends, tabs, outer blanks and some # must be written as escapes.
 std::string unescaped(const std::string& text, const std::string& key) {
@@ -26,12 +33,6 @@ std::string unescaped(const std::string& text, const std::string& key) {
   }
   return out;
 }
-
-std::string turn(const std::string& role, const std::string& content) {
-  return "<|im_start|>" + role + "\n" + content + "<|im_end|>\n";
-}
-
-}  // namespace
 
 PromptForm::PromptForm(const TextDataDeck& deck, const std::vector<Question>& shots)
     : template_(unescaped(deck.prompt_template, "data.template")) {

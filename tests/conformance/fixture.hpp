@@ -28,6 +28,11 @@ inline std::ostream& operator<<(std::ostream& out, const Variant& variant) { ret
 inline std::vector<std::string> small(const std::string& name) {
   const std::map<std::string, std::vector<std::string>> rows = {
       {"hypergrid", {"--hypergrid.side=4", "--hypergrid.dimensions=3"}},
+      {"text",
+       {"--model.path=" TIGHTROPE_SOURCE "/tests/fixtures/models/tiny_text", "--model.compute=float32",
+        "--model.sampler_weights=float32", "--data.generator=sort", "--data.questions=26", "--data.heldout_questions=6",
+        "--text.max_new=5", "--text.stop=1"}},
+      {"tokens", {"--tokens.hidden=16"}},
       {"bits", {"--bits.bits=16", "--bits.word=4", "--bits.modes=25", "--bits.found_within=4"}}};
   const auto row = rows.find(name);
   return row == rows.end() ? std::vector<std::string>{} : row->second;

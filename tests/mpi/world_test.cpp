@@ -129,5 +129,19 @@ TEST(Collective, BroadcastsFromAnyRank) {
   }
 }
 
+TEST(NodeMemory, EveryRankReadsWhatTheNodesFirstRankWrote) {
+  const mpi::Comm comm = mpi::Comm::world();
+  constexpr int64_t kBytes = 3'000'001;
+  int fills = 0;
+  const mpi::NodeMemory memory(comm, kBytes, [&](std::span<std::byte> bytes) {
+    ++fills;
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 % 251);
+  });
+  ASSERT_EQ(memory.bytes().size(), static_cast<size_t>(kBytes));
+  for (size_t i = 0; i < memory.bytes().size(); ++i)
+    ASSERT_EQ(memory.bytes()[i], static_cast<std::byte>(i * 31 % 251)) << i;
+  EXPECT_EQ(fills, comm.split_by_node().rank() == 0 ? 1 : 0);
+}
+
 }  // namespace
 }  // namespace tightrope

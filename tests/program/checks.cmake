@@ -1,7 +1,7 @@
 # The executable as users meet it: each script runs it under mpirun in temporary folders.
 set(program_environment ${mpi_environment} "TIGHTROPE=$<TARGET_FILE:tightrope>" "MPIEXEC=${MPIEXEC_EXECUTABLE}"
     "TIGHTROPE_SOURCE=${CMAKE_SOURCE_DIR}" PYTHONDONTWRITEBYTECODE=1)
-foreach(part command_line deck_errors smoke lockstep restart asynchrony failure progress)
+foreach(part command_line deck_errors smoke lockstep restart asynchrony failure progress text)
   add_test(NAME program_${part} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/program/${part}_test.py)
   set_tests_properties(program_${part} PROPERTIES ENVIRONMENT "${program_environment}" LABELS program TIMEOUT 300
                        PROCESSORS 2)

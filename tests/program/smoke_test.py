@@ -37,7 +37,7 @@ class Smoke(ProgramTest):
 
     def test_every_deck_is_tried(self):
         self.assertEqual(sorted(path.stem for path in (INPUTS / "smoke").glob("*.ini")),
-                         ["bits", "hypergrid", "lockstep", "subtb"])
+                         ["bits", "hypergrid", "lockstep", "max4_smollm2", "subtb", "tokens"])
 
     def test_eight_ranks(self):
         self.check("hypergrid", 8)

@@ -9,3 +9,7 @@ foreach(part one_trainer_three_searchers two_trainers_two_searchers sparse_rewar
   set_tests_properties(regression_${part} PROPERTIES ENVIRONMENT "${program_environment};TIGHTROPE_SEEDS=${seeds}"
                        LABELS regression TIMEOUT 400 PROCESSORS 2)
 endforeach()
+
+add_test(NAME regression_tokens COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/regression/tokens_test.py)
+set_tests_properties(regression_tokens PROPERTIES ENVIRONMENT "${program_environment}" LABELS regression TIMEOUT 300
+                     PROCESSORS 2)

@@ -111,6 +111,22 @@ class Window {
   std::unique_ptr<Handle> handle_;
 };
 
+// Memory that the ranks of a node read alike, once per node: a shared window of the node's first rank.
+class NodeMemory {
+ public:
+  // Collective; `fill` runs on the first rank of each node, and the others wait for it.
+  NodeMemory(const Comm& comm, int64_t bytes, const std::function<void(std::span<std::byte>)>& fill);
+  ~NodeMemory();  // collective, a no-op while an exception unwinds
+  NodeMemory(const NodeMemory&) = delete;
+  NodeMemory& operator=(const NodeMemory&) = delete;
+
+  std::span<const std::byte> bytes() const;
+
+ private:
+  struct Handle;
+  std::unique_ptr<Handle> handle_;
+};
+
 // What one-sided operations do while their target computes outside MPI (decision 8).
 struct Passivity {
   bool passive = true;

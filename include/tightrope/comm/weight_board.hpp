@@ -20,8 +20,8 @@ class WeightBoard {
   WeightBoard(const mpi::Comm& comm, int publisher, int64_t values, Precision precision = Precision::float32,
               int64_t chunk_bytes = 1 << 20);
 
-  // One-sided memory that a board takes at its publisher with the default precision and chunks.
-  static int64_t bytes_for(int64_t values);
+  // One-sided memory that a board takes at its publisher with the default chunks.
+  static int64_t bytes_for(int64_t values, Precision precision = Precision::float32);
 
   struct Control {
     int64_t version = -1;  // newest published; -1 = none yet

@@ -38,6 +38,7 @@ struct Batch {
   Tensor reward;         // (B,P) float32 parts of log R, nats
   Tensor version;        // (B,3) int64  weights, reference and reward that made it
   Tensor finish;         // (B) int8     why it ended
+  Tensor entropy;        // (B) float32  nats, of the policy's choices along the way; or undefined.  Not packed
 
   int64_t size() const { return id.defined() ? id.size(0) : 0; }
   Tensor log_reward() const;  // (B) float64: the sum of the parts

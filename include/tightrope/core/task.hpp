@@ -3,6 +3,7 @@
 // it owns no randomness, no clock and no transport.  Log-probs and log-rewards are in nats.
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace tightrope {
 struct Exploration {
   double epsilon = 0;      // probability of a uniform draw over the valid actions
   double temperature = 1;  // divides the logits
+  double top_p = 1;        // draws from the likeliest tokens of this mass (text)
 };
 
 // Names B samples: all randomness of row i comes from (seed, query[i], visit[i], k[i], position).
@@ -63,6 +65,25 @@ class Task {
 
   // Scores under the current weights, with gradients where they are enabled.
   virtual Scores score(Policy& policy, const Batch& batch) const = 0;
+
+  // How many rows of the batch from `first` on fit into one pass of score() and backward(): a trainer adds up the
+  // gradients of the parts.  The answer is cut to whole groups there.
+  virtual int64_t rows_at_once(const Batch& batch, int64_t first) const { return batch.size() - first; }
+
+  // Parameters that never change in a run (a reference model): where they take any bytes, the run keeps one copy per
+  // node, which fill_frozen() writes on one rank and use_frozen() hands to every rank before the first sample.
+  virtual int64_t frozen_bytes() const { return 0; }
+  virtual void fill_frozen(std::span<std::byte> /*memory*/) const {}
+  virtual void use_frozen(std::span<const std::byte> /*memory*/) const {}
+
+  // What there is to say about the task before it runs, in lines ("  name   value"); empty where there is nothing.
+  virtual std::string summary() const { return {}; }
+
+  // Leaves the policy in `folder` in the form that other programs of its field read; nothing where there is none.
+  virtual void export_policy(const Policy& /*policy*/, const std::string& /*folder*/) const {}
+
+  // A trajectory in words, for people; empty where the task has none.
+  virtual std::string describe(const Batch& /*batch*/, int64_t /*row*/) const { return {}; }
 
   // This slice's share of the evaluation, as mergeable sums and counts.
   virtual Metrics evaluate(Policy& policy, Slice slice, const Keys& keys) const = 0;

@@ -38,6 +38,7 @@ class ModelFolder {
   // Fills flat (parameter_count()) in the order of decoder_parameters.
   // Throws Failure that names the first tensor which holds a NaN or an infinity.
   void load(std::span<float> flat) const;
+  void check_values() const;  // throws as load() would; needs no memory
 
   // By name, which must be one of parameters().  The spans live as long as this object.
   StoredTensor tensor(const std::string& name) const;
@@ -50,6 +51,7 @@ class ModelFolder {
     const SafetensorsTensor* tensor = nullptr;
   };
 
+  void check_finite(std::span<const float> values, const std::string& name) const;
   void locate(std::vector<std::string>& repeated);
   void check(const std::vector<std::string>& repeated);
 

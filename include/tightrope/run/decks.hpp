@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "tightrope/comm/replay_window.hpp"
+#include "tightrope/comm/weight_board.hpp"
 #include "tightrope/comm/world.hpp"
 #include "tightrope/core/deck.hpp"
 #include "tightrope/core/task.hpp"
 #include "tightrope/learn/objective.hpp"
 #include "tightrope/learn/optimiser.hpp"
+#include "tightrope/learn/schedule.hpp"
 
 namespace tightrope {
 
@@ -21,14 +23,17 @@ struct RunDeck {
   int64_t seed = 1;
   int64_t interval = 100;         // updates per metrics row
   std::string progress = "auto";  // auto | always | never
+  double wall_time = 0;           // seconds; 0 = as long as it takes
   void fields(FieldList& f);
 };
 
 struct ObjectiveDeck {
   static constexpr const char* section = "objective";
   std::string kind = "tb";
-  int64_t group = 1;  // K
-  double temperature = 1;
+  int64_t group = 1;           // K
+  double temperature = 1;      // at the first update
+  double temperature_end = 0;  // 0 = it stays
+  int64_t temperature_decay_steps = 0, temperature_jump_at = 0;
   double reward_exponent = 1;  // 1 / temperature; give one of the two
   double ref_coefficient = 1;
   double lambda = 0.9;
@@ -40,6 +45,7 @@ struct TrainerDeck {
   int64_t steps = 4000;
   int64_t batch = 16;         // trajectories per update, over all trainers
   int64_t publish_every = 1;  // updates; async
+  std::string publish_precision = "float32";
   OptimiserDeck optimiser;
   int64_t updates_per_phase = 1;  // lockstep
   void fields(FieldList& f);
@@ -56,7 +62,7 @@ struct SearcherDeck {
 struct ExploreDeck {
   static constexpr const char* section = "explore";
   double epsilon = 0, epsilon_end = 0;
-  double temperature = 1;
+  double temperature = 1, top_p = 1;
   int64_t decay_steps = 0;
   void fields(FieldList& f);
   Exploration at(int64_t version) const;
@@ -78,10 +84,13 @@ std::vector<std::string> combination_problems(const Deck& deck, int ranks);
 struct Plan {
   Roles roles;
   const Objective* objective = nullptr;
-  ObjectiveValues values;
+  ObjectiveValues values;  // but for the temperature's schedule
+  TemperatureSchedule temperature;
+  ObjectiveValues values_at(int64_t update) const;  // updates count from 1
   ReplayGeometry geometry;
-  int64_t groups = 0;                            // per update, over all trainers
-  int64_t parameters = 0;                        // of the policy
+  int64_t groups = 0;                                                  // per update, over all trainers
+  int64_t parameters = 0;                                              // of the policy
+  WeightBoard::Precision precision = WeightBoard::Precision::float32;  // of published weights
   int64_t groups_of(int trainer) const;          // this trainer's share; all shares add up to groups
   int64_t window_bytes(int rank) const;          // one-sided memory: lanes, store, weight board
   std::string describe(const Deck& deck) const;  // for --check: batch arithmetic and bytes per rank

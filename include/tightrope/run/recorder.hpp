@@ -17,9 +17,10 @@ namespace tightrope {
 class Recorder {
  public:
   struct Setup {
-    std::string path;  // of metrics.h5
+    std::string folder;  // of metrics.h5 and samples.jsonl
     RunDescription description;
-    int64_t steps = 0, batch = 0, searchers = 1;
+    int64_t steps = 0, batch = 0, group = 1, searchers = 1;
+    std::vector<std::string> reward_parts;
     int64_t restart_step = -1;  // -1 = a new run
     double seconds_before = 0;  // of the run before a restart
     bool progress = false;
@@ -29,6 +30,7 @@ class Recorder {
   void take_reports(ReplayWindow& window);           // searchers' counters and evaluations
   void row(const Interval& interval, int64_t step);  // one row of /training, one progress line
   void evaluation(int64_t version, const Metrics& metrics);
+  void samples(int64_t step, const std::vector<TrajectoryNote>& notes);  // lines of samples.jsonl
   void close() { file_.close(); }
 
   int64_t next_unit() const;  // the first unit that no searcher has begun
@@ -38,10 +40,12 @@ class Recorder {
 
  private:
   struct Totals {
-    double samples = 0, busy = 0, idle = 0, refresh = 0, sample = 0;
+    double samples = 0, transitions = 0, busy = 0, idle = 0, refresh = 0, sample = 0;
+    Metrics fresh;
   };
   Totals totals() const;
   void show(const MetricsFile::Values& values) const;
+  void open_samples() const;
   void merge_evaluations();
 
   Setup setup_;
@@ -51,6 +55,7 @@ class Recorder {
   double last_row_seconds_ = 0;
   Totals last_totals_;
   std::vector<SearcherStatus> searchers_;
+  std::vector<Metrics> fresh_;  // of each searcher, so far
   struct Pending {
     Metrics metrics;
     int64_t version = -1;

@@ -6,6 +6,7 @@
 #include "tightrope/base/io_thread.hpp"
 #include "tightrope/comm/world.hpp"
 #include "tightrope/core/deck.hpp"
+#include "tightrope/run/clock.hpp"
 #include "tightrope/run/recorder.hpp"
 #include "tightrope/run/searcher.hpp"
 #include "tightrope/run/trainer.hpp"
@@ -35,6 +36,7 @@ class Run {
   const Task& task_;
   const Plan& plan_;
   std::string folder_;
+  std::unique_ptr<mpi::NodeMemory> frozen_;  // the task's
   IoThread io_;
   mpi::Comm io_comm_;  // the trainers', for the I/O thread alone
   ReplayWindow window_;
@@ -42,6 +44,7 @@ class Run {
   std::unique_ptr<Searcher> searcher_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Recorder> recorder_;  // on trainer 0
+  Stopwatch watch_;
   double seconds_before_ = 0;
   int64_t last_checkpoint_ = -1;
 };

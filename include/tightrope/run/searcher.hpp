@@ -13,8 +13,8 @@
 
 namespace tightrope {
 
-// What a searcher tells trainer 0 in its lane's report, before the records that it covers: fixed part, then its
-// newest evaluation (Metrics::pack) if there is one.
+// What a searcher tells trainer 0 in its lane's report, before the records that it covers: this fixed part, what it
+// has counted of its samples so far (Metrics::pack, fresh_bytes long), then its newest evaluation if there is one.
 struct SearcherStatus {
   int64_t cursor = 0;  // the first unit that it has not begun
   int64_t samples = 0, transitions = 0;
@@ -23,6 +23,7 @@ struct SearcherStatus {
   double refresh_seconds = 0, sample_seconds = 0;  // parts of busy_seconds
   int64_t evaluation = -1;  // number of the evaluation: version / evaluation.every; -1 = none yet
   int64_t evaluation_version = -1;
+  int64_t fresh_bytes = 0;
 };
 
 class Searcher {
@@ -51,6 +52,7 @@ class Searcher {
   bool refresh();
   void evaluate();
   void sample();
+  void count(const Batch& batch);
   void pack_for_owners(const Batch& batch);
   bool send();  // true: everything that was packed is on its way
   void report();
@@ -65,10 +67,13 @@ class Searcher {
   const Layout layout_;
   const bool lockstep_;
   const uint64_t seed_;
-  const int64_t evaluate_every_;
+  const int64_t evaluate_every_, evaluation_slices_;
   std::unique_ptr<Policy> policy_;
   int searcher_, searchers_;
   SearcherStatus status_;
+  Metrics fresh_;                      // of all samples so far: rewards by part, lengths, ...
+  Metrics pending_;                    // the evaluation that is being made, a slice between two batches
+  int64_t slices_left_ = 0;            // of it
   std::vector<std::byte> evaluation_;  // the newest, packed
   std::vector<Lane> lanes_;            // [trainer]
   int64_t phase_ = 0, left_in_phase_ = 0, last_evaluation_ = -1;

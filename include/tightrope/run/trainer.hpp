@@ -4,6 +4,8 @@
 // one small sum whether all can draw), and their parameters are bit-identical after every step.
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "tightrope/comm/collective.hpp"
@@ -21,14 +23,27 @@ namespace tightrope {
 // Sums over one metrics interval, of this trainer; merged over the trainers when a row is written.
 struct Interval {
   static constexpr int kBins = 16;  // 0, 1, 2-3, 4-7, ...: see docs/hdf5.md
+  static constexpr int kParts = 8;  // of a reward, at most
   double loss = 0, log_z = 0, log_reward = 0, length = 0, trajectories = 0;
+  double log_ratio = 0, spread = 0, truncated = 0, unique = 0, temperature = 0;
+  double reward_parts[kParts] = {};
   double grad_norm = 0, updates = 0;
   double staleness = 0, uses = 0;
   double busy_seconds = 0, idle_seconds = 0;
   double drain_seconds = 0, draw_seconds = 0, score_seconds = 0, backward_seconds = 0, optimise_seconds = 0;
   double publish_seconds = 0;  // these are parts of busy_seconds
   double replay_records = 0, replay_capacity = 0, inserted = 0, skipped = 0, refused = 0;  // totals so far
-  double staleness_bins[kBins] = {}, uses_bins[kBins] = {};
+  double staleness_bins[kBins] = {}, uses_bins[kBins] = {}, residual_bins[kBins] = {};
+};
+
+// A record in words.
+struct TrajectoryNote {
+  std::string kind;  // newest, highest, lowest
+  IndexEntry entry;
+  double log_pf = 0, log_ref = 0;  // nats; log_pf under the weights of now
+  std::vector<double> reward;      // by part
+  bool truncated = false;
+  std::string text;
 };
 
 class Trainer {
@@ -39,13 +54,17 @@ class Trainer {
   // Puts the first weights on the board.  Call once, after restore() where there is a checkpoint.
   void begin();
   bool step();  // false: nothing to do now; true: one update, or records moved
-  bool finished() const { return steps_done() >= deck_.steps; }
+  bool finished() const { return steps_done() >= deck_.steps || stopped_; }
+  void ask_to_stop() { asked_to_stop_ = true; }  // any trainer: all stop together at their next step()
   int64_t steps_done() const { return optimiser_->steps_done(); }
   int64_t phase() const { return phase_; }
   bool at_update() const { return updated_; }  // the last step() made an update
   void idle(double seconds) { interval_.idle_seconds += seconds; }
   void publish(bool stop);  // trainer 0 only, elsewhere nothing
   Policy& policy() { return *policy_; }
+
+  // What this trainer's store holds at the extremes, for people: the newest, the most and the least rewarded record.
+  std::vector<TrajectoryNote> notes();
 
   // Collective over the trainers: what happened since the last call, summed, and starts anew.
   Interval take_interval();
@@ -60,9 +79,9 @@ class Trainer {
   bool agree(bool mine);
   void update();
   std::vector<IndexEntry> draw();
-  ObjectiveResult evaluate(const Batch& batch);
-  double descend(const ObjectiveResult& result);
-  void count(const std::vector<IndexEntry>& drawn, const Batch& batch, const ObjectiveResult& result, double norm);
+  void learn(std::span<const IndexEntry> drawn, const Batch& part);
+  double descend();
+  void count(std::span<const IndexEntry> drawn, const Batch& part, const Scores& scores, const ObjectiveResult& result);
   Batch gather(const std::vector<IndexEntry>& drawn);
   void end_phase();
 
@@ -81,6 +100,7 @@ class Trainer {
   ReplayIndex index_;
   Interval interval_;
   bool updated_ = false;
+  bool asked_to_stop_ = false, stopped_ = false;
   bool others_lack_ = false;  // async: another trainer waits for records, so no searcher may wait for this one
   int next_lane_ = 0;         // async: whose turn it is
   // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
