@@ -103,9 +103,9 @@ class Text(ProgramTest):
         weights = []
         for step in (10, 20):
             with h5py.File(self.checkpoint("still", step), "r") as file:
-                found = []
-                file.visititems(lambda name, item: name.endswith("weights") and found.append(item[:].tobytes()))
-                weights.append(found)
+                names = []
+                file.visit(names.append)
+                weights.append([file[name][:].tobytes() for name in names if name.endswith("weights")])
         self.assertEqual(len(weights[0]), 1)
         self.assertEqual(weights[0], weights[1])
 
