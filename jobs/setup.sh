@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needed=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
   libboost-program-options-dev libgtest-dev librandom123-dev libxxhash-dev nlohmann-json3-dev libpcre2-dev
   python3 python3-pip python3-h5py python3-matplotlib clang-format unzip)
-for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin)
+for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin python3-venv)
 torch_version=2.15.0
 cuda_range='>=13,<14'  # what this LibTorch was built against
 
@@ -56,6 +56,20 @@ libtorch_is_whole() {  # libtorch_is_whole FOLDER
   done
 }
 
+# A Python with Hugging Face's libraries, to read our files back with; 5 GB, in its own folder.
+interop_python() {
+  local python target=${TIGHTROPE_CACHE:-$HOME/.cache/tightrope}/interop
+  if "$target/bin/python" -c 'import torch, transformers, tokenizers' 2>/dev/null; then
+    say "interop tests: Python here, $target"
+    return
+  fi
+  python=$(first_python -m venv --help) || { say "interop tests: no Python with venv; they will be skipped"; return; }
+  say "interop tests: fetching transformers and torch into $target"
+  { "$python" -m venv --clear "$target" && "$target/bin/python" -m pip install --quiet --no-cache-dir \
+    --disable-pip-version-check torch==$torch_version transformers==5.24.0 tokenizers safetensors; } ||
+    say "interop tests: could not be installed; they will be skipped"
+}
+
 libtorch() {
   if [ -n "${LIBTORCH_ROOT:-}" ]; then
     [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] ||
@@ -92,7 +106,7 @@ libtorch() {
 system_packages
 for argument in "$@"; do
   case $argument in
-    --tests) test_packages ;;
+    --tests) test_packages && interop_python ;;
     *) die "unknown argument '$argument': usage: jobs/setup.sh [--tests]" ;;
   esac
 done

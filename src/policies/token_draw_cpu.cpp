@@ -16,8 +16,8 @@ float largest_of(std::span<const float> logits) {
   Floats most = broadcast(logits[0]);
   const auto n = static_cast<int64_t>(logits.size());
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) most = larger(most, load(&logits[i]));
-  return largest(larger(most, load_some(&logits[i], n - i, logits[0])));
+  for (; i + kLanes <= n; i += kLanes) most = larger(most, load(logits.data() + i));
+  return largest(larger(most, load_some(logits.data() + i, n - i, logits[0])));
 }
 
 // softmax(logits / temperature), less its division: tokens weigh exp((logit - top) / temperature).
@@ -30,7 +30,7 @@ struct Density {
 
   Floats exponent(int64_t i) const {
     const int64_t rest = static_cast<int64_t>(logits.size()) - i;
-    return ((rest >= kLanes ? load(&logits[i]) : load_some(&logits[i], rest, -1e30F)) - top) * inverse;
+    return ((rest >= kLanes ? load(logits.data() + i) : load_some(logits.data() + i, rest, -1e30F)) - top) * inverse;
   }
   double log_share(int64_t token) const { return (double{logits[token]} - top) * inverse - std::log(total); }
   double entropy() const { return std::log(total) - weighted / total; }

@@ -1,5 +1,5 @@
 // The decoder beside Hugging Face transformers: the small models of tests/fixtures/models, and SmolLM2-135M-Instruct
-// where TIGHTROPE_SMOLLM2 names a folder of the model (float32) with its golden.json.
+// where TIGHTROPE_SMOLLM2 names the model's folder (float32); its numbers are the project's shared ones.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -112,9 +112,9 @@ class SmolLm2 : public testing::Test {
   void SetUp() override {
     const char* const folder = std::getenv("TIGHTROPE_SMOLLM2");
     if (folder == nullptr)
-      GTEST_SKIP() << "TIGHTROPE_SMOLLM2 is not set (a folder with the model and golden.json): parity with a real "
+      GTEST_SKIP() << "TIGHTROPE_SMOLLM2 is not set (the folder that jobs/get-smollm2.sh makes): parity with a real "
                       "model is NOT tested";
-    golden = read_json(std::string(folder) + "/golden.json");
+    golden = read_json(TIGHTROPE_SOURCE "/../shared/lm/golden.json");
     model = load(folder);
   }
 

@@ -77,6 +77,18 @@ struct Model {
   TextSampler sampler;
 };
 
+// Until the end of the scope.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
 SampleOptions new_tokens(int64_t count) {
   SampleOptions options;
   options.max_new = count;
@@ -174,6 +186,7 @@ TEST(TextSampler, FirstTokensFollowTheirLaw) {
 
 // 64 rows of prompts of many lengths, one of them longer than what is fed at once; some end early.
 TEST(TextSampler, CompanyChangesNothing) {
+  const Threads one(1);  // threads that share a core would wait for each other a thousand times
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     Model model(thirds(), precision);
     TextSampler::Prompts prompts;
@@ -186,8 +199,8 @@ TEST(TextSampler, CompanyChangesNothing) {
     bool differ = false;
     for (int64_t r = 0; r < 64; ++r) {
       const auto shifted = [&](int64_t, int64_t position) { return keyed_uniform(r, position); };
-      const std::vector<int64_t> one = {0};
-      const auto alone = model.sampler.generate({prompts[static_cast<size_t>(rows[r])]}, one, options, shifted);
+      const std::vector<int64_t> row = {0};
+      const auto alone = model.sampler.generate({prompts[static_cast<size_t>(rows[r])]}, row, options, shifted);
       expect_equal(alone[0], together[r]);
       differ = differ || together[r].tokens.size() != together[0].tokens.size();
     }
@@ -199,12 +212,11 @@ TEST(TextSampler, ThreadsChangeNothing) {
   Model model(stretched(), Precision::bfloat16);
   const TextSampler::Prompts prompts = {random_prompt(model.config, 40, 6), random_prompt(model.config, 9, 7)};
   const std::vector<int64_t> rows = {0, 1, 1, 0, 1, 0, 0};
-  const int before = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = model.generate(prompts, rows, new_tokens(25));
-  at::set_num_threads(3);
-  const auto three = model.generate(prompts, rows, new_tokens(25));
-  at::set_num_threads(before);
+  const auto with = [&](int threads) {
+    const Threads scope(threads);
+    return model.generate(prompts, rows, new_tokens(25));
+  };
+  const auto one = with(1), three = with(3);
   for (size_t r = 0; r < rows.size(); ++r) expect_equal(one[r], three[r]);
 }
 
