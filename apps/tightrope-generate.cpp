@@ -35,13 +35,17 @@ class Stream {
   void add(int32_t token) {
     tokens_.push_back(token);
     const std::string text = tokenizer_.decode(tokens_);
-    if (text.size() <= shown_ || text.ends_with("\xEF\xBF\xBD")) return;
+    if (!text.ends_with("\xEF\xBF\xBD")) show(text);
+  }
+  void finish() { show(tokenizer_.decode(tokens_) + "\n"); }
+
+ private:
+  void show(const std::string& text) {
+    if (text.size() <= shown_) return;
     std::fwrite(text.data() + shown_, 1, text.size() - shown_, stdout);
     std::fflush(stdout);
     shown_ = text.size();
   }
-
- private:
   const Tokenizer& tokenizer_;
   std::vector<int32_t> tokens_;
   size_t shown_ = 0;
@@ -72,7 +76,7 @@ void run(const Command& command) {
         return uniform(command.seed, tightrope::Stream::action, 0, static_cast<uint32_t>(position));
       },
       [&](int64_t, int64_t token) { stream.add(static_cast<int32_t>(token)); });
-  std::printf("\n");
+  stream.finish();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -75,31 +76,44 @@ int64_t pick(const Density& density, double u) {
 
 struct Kept {
   int64_t token;
-  double weight;
+  float weight;
 };
 
-// The least set of most probable tokens with a share of at least top_p, in the order of ids.  Tokens with less than
-// (1 - top_p) / V each have less than 1 - top_p together, so none of them is needed.
-std::vector<Kept> nucleus(const Density& density, double top_p) {
+bool rarer(const Kept& a, const Kept& b) { return a.weight != b.weight ? a.weight < b.weight : a.token > b.token; }
+
+// Tokens, in the order of ids, that weigh at least `least` and something.
+std::vector<Kept> tokens_from(const Density& density, float least) {
   const auto n = static_cast<int64_t>(density.logits.size());
-  const auto rarer = [](const Kept& a, const Kept& b) {
-    return a.weight != b.weight ? a.weight < b.weight : a.token > b.token;
-  };
-  const auto least = static_cast<float>(0.999 * (1 - top_p) * density.total / static_cast<double>(n));
-  std::vector<Kept> heap;
+  std::vector<Kept> list;
   for (int64_t i = 0; i < n; i += kLanes) {
     const Floats weight = exponential(density.exponent(i));
     if (largest(weight) < least) continue;
     for (int64_t lane = 0; lane < std::min<int64_t>(kLanes, n - i); ++lane)
-      if (weight[lane] >= least && weight[lane] > 0) heap.push_back({i + lane, weight[lane]});
+      if (weight[lane] >= least && weight[lane] > 0) list.push_back({i + lane, weight[lane]});
   }
-  std::make_heap(heap.begin(), heap.end(), rarer);
-  auto kept = heap.end();
-  for (double mass = 0; kept != heap.begin() && mass < top_p * density.total; mass += kept->weight)
-    std::pop_heap(heap.begin(), kept--, rarer);
-  heap.erase(heap.begin(), kept);
-  std::sort(heap.begin(), heap.end(), [](const Kept& a, const Kept& b) { return a.token < b.token; });
-  return heap;
+  return list;
+}
+
+// The least set of most probable tokens with a share of at least top_p, in the order of ids.  Tokens with less than
+// (1 - top_p) / V each have less than 1 - top_p together, so none of them is needed.  Of the others, only those about
+// as probable as the last one of the set are sorted.
+std::vector<Kept> nucleus(const Density& density, double top_p) {
+  const double share = 0.999 * (1 - top_p) / static_cast<double>(density.logits.size());
+  std::vector<Kept> list = tokens_from(density, static_cast<float>(share * density.total));
+  const auto bin_of = [](const Kept& kept) { return std::bit_cast<uint32_t>(kept.weight) >> 19; };  // of 1/16 octave
+  std::array<double, (0x3f800000U >> 19) + 1> mass{};  // the largest weight is 1
+  for (const Kept& each : list) mass[bin_of(each)] += each.weight;
+  double left = top_p * density.total;
+  size_t bin = mass.size() - 1;
+  for (; bin > 0 && left > mass[bin]; --bin) left -= mass[bin];
+  std::vector<Kept> about;
+  std::ranges::copy_if(list, std::back_inserter(about), [&](const Kept& each) { return bin_of(each) == bin; });
+  std::ranges::sort(about, [](const Kept& a, const Kept& b) { return rarer(b, a); });
+  if (about.empty()) return list;  // rounding: all of them are needed
+  size_t last = 0;
+  while (last + 1 < about.size() && (left -= about[last].weight) > 0) ++last;
+  std::erase_if(list, [&](const Kept& each) { return rarer(each, about[last]); });
+  return list;
 }
 
 void draw_from_nucleus(const Density& density, double top_p, double u, DrawnToken& drawn) {
@@ -107,9 +121,10 @@ void draw_from_nucleus(const Density& density, double top_p, double u, DrawnToke
   double total = 0;
   for (const Kept& each : kept) total += each.weight;
   size_t at = 0;
-  for (double left = u * total - kept[0].weight; left >= 0 && at + 1 < kept.size(); left -= kept[at].weight) ++at;
+  for (double left = u * total - double{kept[0].weight}; left >= 0 && at + 1 < kept.size(); left -= kept[at].weight)
+    ++at;
   drawn.token = kept[at].token;
-  drawn.log_behaviour = std::log(kept[at].weight / total);
+  drawn.log_behaviour = std::log(double{kept[at].weight} / total);
 }
 
 }  // namespace

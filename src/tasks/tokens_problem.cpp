@@ -31,20 +31,36 @@ DecoderConfig small_decoder(const TokensDeck& deck) {
   return config;
 }
 
-// Norms are 1; every matrix is normal, scaled to its fan-in, the head twice as large so that some tokens are likelier.
+// Norms are 1; every matrix is normal and scaled to its fan-in.
 void random_weights(const DecoderConfig& config, uint64_t seed, const Tensor& flat) {
   float* value = flat.mutable_data_ptr<float>();
   uint64_t index = 0;
   for (const TensorShape& tensor : decoder_parameters(config)) {
     ++index;
-    const bool matrix = tensor.shape.size() == 2, head = tensor.name == "lm_head.weight";
+    const bool matrix = tensor.shape.size() == 2;
     const int64_t count = matrix ? tensor.shape[0] * tensor.shape[1] : tensor.shape[0];
     const bool embedding = tensor.name == "model.embed_tokens.weight";
-    const double scale = embedding ? 1 : (head ? 2 : 1) / std::sqrt(static_cast<double>(matrix ? tensor.shape[1] : 1));
+    const double scale = embedding ? 1 : 1 / std::sqrt(static_cast<double>(matrix ? tensor.shape[1] : 1));
     for (int64_t i = 0; i < count; ++i)
       *value++ =
           matrix ? static_cast<float>(scale * normal(seed, Stream::weights, index, static_cast<uint32_t>(i))) : 1;
   }
+}
+
+// A random energy of a chain: one normal number for each token, one for each pair of neighbours, scaled so that the sum
+// over a completion has the deviation that the deck asks for.
+double chain_reward(const TokensDeck& deck, TextProblem::Tokens prompt, TextProblem::Tokens tokens) {
+  const auto seed = static_cast<uint64_t>(deck.seed);
+  const auto query = static_cast<uint64_t>(prompt.front() + deck.vocabulary * static_cast<int64_t>(prompt.size()));
+  const auto width = static_cast<uint64_t>(deck.vocabulary + 1);
+  double sum = 0;
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    const auto own = static_cast<uint64_t>(tokens[t] + 1);
+    const uint64_t next = t + 1 < tokens.size() ? static_cast<uint64_t>(tokens[t + 1] + 1) : 0;
+    sum += normal(seed, Stream::data, own + width * (query + (1ULL << 32)), 0);
+    if (next > 0) sum += normal(seed, Stream::data, own + width * (next + width * query), 0);
+  }
+  return deck.reward_spread * sum / std::sqrt(2.0 * static_cast<double>(tokens.size()) - 1);
 }
 
 TextProblem tokens_problem(const TokensDeck& deck) {
@@ -60,10 +76,7 @@ TextProblem tokens_problem(const TokensDeck& deck) {
   }
   problem.parts = {"log_reward"};
   problem.grade = [deck](const TextProblem::Question& question, TextProblem::Tokens tokens, bool) {
-    uint64_t name = static_cast<uint64_t>(question.prompt.front()) + 1000003 * question.prompt.size();
-    for (const int32_t token : tokens) name = name * 6364136223846793005ULL + static_cast<uint64_t>(token) + 1;
-    const double reward = deck.reward_spread * normal(static_cast<uint64_t>(deck.seed), Stream::data, name, 0);
-    return TextProblem::Grade{{static_cast<float>(reward)}, false};
+    return TextProblem::Grade{{static_cast<float>(chain_reward(deck, question.prompt, tokens))}, false};
   };
   problem.decode = [](TextProblem::Tokens tokens) {
     std::string text;

@@ -12,7 +12,8 @@ add_test(NAME interop_export
          COMMAND ${interop_python} ${CMAKE_CURRENT_LIST_DIR}/export_interop.py --program $<TARGET_FILE:tightrope>
                  --generate $<TARGET_FILE:tightrope-generate> --export $<TARGET_FILE:tightrope-export>
                  --model ${fixtures}/models/tiny_text)
-file(GLOB tokenizer_fixtures ${fixtures}/tokenizers/*.json ${CMAKE_SOURCE_DIR}/models/SmolLM2-135M-Instruct/tokenizer.json)
+file(GLOB tokenizer_fixtures ${fixtures}/tokenizers/*.json
+     ${CMAKE_SOURCE_DIR}/models/SmolLM2-135M-Instruct/tokenizer.json)
 list(FILTER tokenizer_fixtures EXCLUDE REGEX "(variants|cases)")
 add_test(NAME interop_tokenizer
          COMMAND ${interop_python} ${CMAKE_CURRENT_LIST_DIR}/tokenizer_interop.py --tool $<TARGET_FILE:tokenize_tool>

@@ -52,7 +52,9 @@ def main():
         return 77
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        run = lambda *words: subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+        def run(*words):
+            return subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+
         pathlib.Path(folder, "deck.ini").write_text(DECK.format(model=options.model))
         run(options.program, "deck.ini")
         run(options.export, "runs/deck", "exported")
@@ -68,9 +70,10 @@ def main():
         for _ in range(20):
             prompt = " ".join(str(rng.randint(0, 999)) for _ in range(rng.randint(2, 8)))
             ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
-            theirs = exported.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=2)[0, ids.input_ids.size(1):]
-            ours = run(options.generate, "exported", prompt, "--greedy", "--max-new=12", "--weights=float32", "--threads=1")
-            wanted = tokenizer.decode(theirs, skip_special_tokens=True)
+            theirs = exported.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=2)[0]
+            wanted = tokenizer.decode(theirs[ids.input_ids.size(1):], skip_special_tokens=True)
+            ours = run(options.generate, "exported", prompt, "--greedy", "--max-new=12", "--weights=float32",
+                       "--threads=1")
             assert ours.stdout == wanted + "\n", f"{prompt!r}: transformers says {wanted!r}, we say {ours.stdout!r}"
             same += 1
         print(f"{len(left.state_dict())} tensors equal, {changed} changed by training, {same} greedy texts equal")

@@ -35,11 +35,11 @@ std::vector<Sample> random_samples(uint32_t seed) {
   std::vector<Sample> samples;
   for (int i = 0; i < 20; ++i) {
     Sample sample;
-    const size_t shared = i == 0 ? 0 : random() % samples[random() % samples.size()].tokens.size();
-    if (i > 0)
-      sample.tokens.assign(samples[i - 1].tokens.begin(),
-                           samples[i - 1].tokens.begin() + std::min(shared, samples[i - 1].tokens.size()));
-    for (size_t more = 1 + random() % (i % 5 == 0 ? 150 : 6); more > 0; --more) sample.tokens.push_back(random() % 3);
+    if (i > 0) {
+      sample = samples.back();
+      sample.tokens.resize(random() % sample.tokens.size());
+    }
+    for (size_t more = 1 + random() % (i % 3 == 0 ? 150 : 6); more > 0; --more) sample.tokens.push_back(random() % 3);
     sample.given = 1 + static_cast<int64_t>(random() % sample.tokens.size());
     samples.push_back(sample);
   }
