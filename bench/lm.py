@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""The language model's speed beside the peers' on this machine:  bench/lm.py MODEL_FOLDER OUTDIR/lm_peers.jsonl
+
+Runs build/release/bin/bench_decode and bench_score in float32 and bfloat16, on core 0 and on cores 0 and 1, and prints
+a Markdown table of tokens per second, ours / the fastest peer in any precision.  Measure the peers right before, by
+bench/peers/lm.sh.  On one core it counts per second of processor time, which other work on the machine disturbs
+least, on two by the clock; both the best of all repeats.
+"""
+import argparse
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+BIN = Path(__file__).resolve().parents[1] / "build" / "release" / "bin"
+# What is read from the tools: "score 16 x 64 ..: .. 123.4 tokens/s ..", "train 16 x 64 ..", and for 16 sequences with a
+# prompt of 32 and 64 new tokens "decode 16 x 32 + 64: .. 123.4 tokens/s .. decode alone 234.5 tokens/s".
+LINE = re.compile(r"(decode|score|train) (\d+) x (\d+)(?: \+ (\d+))?\b(.*)")
+RATE = re.compile(r"([\d.]+) tokens/s")
+NAMES = {"decode": "new tokens, prompt and sampling counted", "decode alone": "new tokens after each first",
+         "score": "scored tokens", "train": "trained tokens"}
+
+
+def load():
+    return os.getloadavg()[0]
+
+
+def parse(text):
+    """{(what, sequences, length): tokens per second}; "decode alone" leaves the prompt and the first token out."""
+    found = {}
+    for line in text.splitlines():
+        match = LINE.match(line)
+        rates = RATE.findall(match[5]) if match else []
+        if not rates:
+            continue
+        key = int(match[2]), int(match[3]) + int(match[4] or 0)
+        found[match[1], *key] = float(rates[0])
+        if match[1] == "decode" and len(rates) > 1:
+            found["decode alone", *key] = float(rates[1])
+    return found
+
+
+def run(folder, threads):
+    """Our rates: {(what, sequences, length): (tokens per second, precision, load)}, the better of two precisions."""
+    best = {}
+    for tool in ("bench_decode", "bench_score"):
+        if not (BIN / tool).exists():
+            print(f"({tool} is not built: its rows show the peers alone)")
+            continue
+        for precision in ("float32", "bfloat16"):
+            command = ["taskset", "-c", f"0-{threads - 1}", str(BIN / tool), folder, "--threads", str(threads),
+                       "--precision", precision]
+            text = subprocess.run(command, check=True, capture_output=True, text=True,
+                                  env={**os.environ, "OMP_NUM_THREADS": str(threads)}).stdout
+            for key, rate in parse(text).items():
+                best[key] = max(best.get(key, (0,)), (rate, precision, load()))
+    return best
+
+
+def peer_rates(rows, threads):
+    """{(what, sequences, length): [(tokens per second, name, load)]}, the fastest first."""
+    clock = "cpu_rate" if threads == 1 else "rate"
+    found = {}
+    for row in rows:
+        for what, key in ((row["what"], clock), ("decode alone", "decode_" + clock)):
+            if row["threads"] == threads and key in row:
+                name = f"{row['peer']} {row['precision']}"
+                found.setdefault((what, row["sequences"], row["length"]), []).append(
+                    (row[key], name, row["load_1min"]))
+    return {key: sorted(rates, reverse=True) for key, rates in found.items()}
+
+
+def print_rows(ours, peers, threads):
+    for key in sorted(peers.keys() | ours.keys(), key=lambda k: (list(NAMES).index(k[0]), *k[1:])):
+        rate, precision, own_load = ours.get(key, (None, "", None))
+        peer, name, peer_load = peers.get(key, [(None, "", None)])[0]
+        ratio = f"{rate / peer:.2f}" if rate and peer else ""
+        loads = " / ".join(f"{value:.1f}" if value is not None else "-" for value in (own_load, peer_load))
+        print(f"| {NAMES[key[0]]} | {key[1]} x {key[2]} | {threads} | {f'{rate:.1f}' if rate else ''} {precision} | "
+              f"{f'{peer:.1f}' if peer else ''} {name} | {ratio} | {loads} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("peers", type=Path)
+    options = parser.parse_args()
+    rows = [json.loads(line) for line in options.peers.read_text().splitlines()]
+    given_up = sorted({f"{r['peer']} {r['precision']} {r['what']} {r['sequences']} x {r['length']} on {r['threads']}"
+                       for r in rows if r.get("given_up")})
+    ours = {threads: run(options.folder, threads) for threads in (1, 2)}
+    print("| what | sequences x tokens | cores | ours, tokens/s | fastest peer, tokens/s | ratio | load ours / peer |")
+    print("|---|---|---|---|---|---|---|")
+    for threads in (1, 2):
+        print_rows(ours[threads], peer_rates(rows, threads), threads)
+    versions = {name: version for row in rows for name, version in row["versions"].items()}
+    print(f"\nProcessor: {rows[0]['processor']}; {', '.join(map(' '.join, versions.items()))}. llama.cpp feeds "
+          "arbitrary tokens instead of sampled ones, and its prompt pass (scored tokens) computes the logits of each "
+          "sequence's last token only.")
+    for row in rows:
+        if row["what"] == "load" and "seconds" in row:
+            print(f"\n{row['peer']} {row['precision']} on {row['threads']}: folder to first token "
+                  f"{row['seconds']:.2f} s (imports {row['import_seconds']:.1f} s more), load {row['load_1min']:.1f}.")
+    if given_up:
+        print(f"\nGiven up, more than 5 times slower than float32: {'; '.join(given_up)}.")
+
+
+if __name__ == "__main__":
+    main()
