@@ -14,10 +14,11 @@ import subprocess
 from pathlib import Path
 
 BIN = Path(__file__).resolve().parents[1] / "build" / "release" / "bin"
-# What is read from the tools: "score 16 x 64 ..: .. 123.4 tokens/s ..", "train 16 x 64 ..", and for 16 sequences with a
-# prompt of 32 and 64 new tokens "decode 16 x 32 + 64: .. 123.4 tokens/s .. decode alone 234.5 tokens/s".
-LINE = re.compile(r"(decode|score|train) (\d+) x (\d+)(?: \+ (\d+))?\b(.*)")
-RATE = re.compile(r"([\d.]+) tokens/s")
+# What is read from the tools: "score 16 x 64 ..: .. 123.4 tokens/s ..", "train 16 x 64 .. 123.4 tokens/s ..", and
+# " 16 sequences: decode .. (best 234.5) .. in all 123.4" for a prompt of 32 and 64 new tokens.
+SCORE = re.compile(r"(score|train) (\d+) x (\d+)\b.*?([\d.]+) tokens/s")
+DECODE = re.compile(r" *(\d+) sequences: decode .*?best ([\d.]+).* in all ([\d.]+)")
+DECODE_LENGTH = 32 + 64
 NAMES = {"decode": "new tokens, prompt and sampling counted", "decode alone": "new tokens after each first",
          "score": "scored tokens", "train": "trained tokens"}
 
@@ -30,14 +31,11 @@ def parse(text):
     """{(what, sequences, length): tokens per second}; "decode alone" leaves the prompt and the first token out."""
     found = {}
     for line in text.splitlines():
-        match = LINE.match(line)
-        rates = RATE.findall(match[5]) if match else []
-        if not rates:
-            continue
-        key = int(match[2]), int(match[3]) + int(match[4] or 0)
-        found[match[1], *key] = float(rates[0])
-        if match[1] == "decode" and len(rates) > 1:
-            found["decode alone", *key] = float(rates[1])
+        if match := SCORE.match(line):
+            found[match[1], int(match[2]), int(match[3])] = float(match[4])
+        elif match := DECODE.match(line):
+            found["decode alone", int(match[1]), DECODE_LENGTH] = float(match[2])
+            found["decode", int(match[1]), DECODE_LENGTH] = float(match[3])
     return found
 
 
