@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """The language model's speed beside the peers' on this machine:  bench/lm.py MODEL_FOLDER OUTDIR/lm_peers.jsonl
 
-Runs build/release/bin/bench_decode and bench_score in float32 and bfloat16, on core 0 and on cores 0 and 1, and prints
-a Markdown table of tokens per second, ours / the fastest peer in any precision.  Measure the peers right before, by
-bench/peers/lm.sh.  On one core it counts per second of processor time, which other work on the machine disturbs
-least, on two by the clock; both the best of all repeats.
+Runs build/release/bin/bench_decode and bench_score in float32 and bfloat16, on core 0 and on cores 0 and 1 (--cores),
+and prints a Markdown table of tokens per second, ours / the fastest peer, each in its faster precision.  Measure the
+peers right before, by bench/peers/lm.sh.  On one core it counts per second of processor time, which other work on the
+machine disturbs least (the tools print that for one thread), on two by the clock; the best of all repeats.
 """
 import argparse
 import json
@@ -19,6 +19,7 @@ BIN = Path(__file__).resolve().parents[1] / "build" / "release" / "bin"
 SCORE = re.compile(r"(score|train) (\d+) x (\d+)\b.*?([\d.]+) tokens/s")
 DECODE = re.compile(r" *(\d+) sequences: decode .*?best ([\d.]+).* in all ([\d.]+)")
 DECODE_LENGTH = 32 + 64
+LEAST_SHARE = 0.6  # of the time of two cores: below it other work held threads up that wait for each other
 NAMES = {"decode": "new tokens, prompt and sampling counted", "decode alone": "new tokens after each first",
          "score": "scored tokens", "train": "trained tokens"}
 
@@ -56,13 +57,23 @@ def run(folder, threads):
     return best
 
 
+def disturbed(row):
+    """Whether a row on several cores says more about other work on the machine than about the peer."""
+    shares = [r["cpu_seconds"] / r["seconds"] / row["threads"] for r in row.get("repeats", [])]
+    return row["threads"] > 1 and bool(shares) and max(shares) < LEAST_SHARE
+
+
+def name_of(row):
+    return f"{row['peer']} {row['precision']} {row['what']} {row['sequences']} x {row['length']} on {row['threads']}"
+
+
 def peer_rates(rows, threads):
     """{(what, sequences, length): [(tokens per second, name, load)]}, the fastest first."""
     clock = "cpu_rate" if threads == 1 else "rate"
     found = {}
     for row in rows:
         for what, key in ((row["what"], clock), ("decode alone", "decode_" + clock)):
-            if row["threads"] == threads and key in row:
+            if row["threads"] == threads and key in row and not disturbed(row):
                 name = f"{row['peer']} {row['precision']}"
                 found.setdefault((what, row["sequences"], row["length"]), []).append(
                     (row[key], name, row["load_1min"]))
@@ -83,14 +94,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("peers", type=Path)
+    parser.add_argument("--cores", type=int, nargs="+", choices=(1, 2), default=(1, 2))
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.peers.read_text().splitlines()]
-    given_up = sorted({f"{r['peer']} {r['precision']} {r['what']} {r['sequences']} x {r['length']} on {r['threads']}"
-                       for r in rows if r.get("given_up")})
-    ours = {threads: run(options.folder, threads) for threads in (1, 2)}
+    ours = {threads: run(options.folder, threads) for threads in options.cores}
     print("| what | sequences x tokens | cores | ours, tokens/s | fastest peer, tokens/s | ratio | load ours / peer |")
     print("|---|---|---|---|---|---|---|")
-    for threads in (1, 2):
+    for threads in options.cores:
         print_rows(ours[threads], peer_rates(rows, threads), threads)
     versions = {name: version for row in rows for name, version in row["versions"].items()}
     print(f"\nProcessor: {rows[0]['processor']}; {', '.join(map(' '.join, versions.items()))}. llama.cpp feeds "
@@ -100,8 +110,10 @@ def main():
         if row["what"] == "load" and "seconds" in row:
             print(f"\n{row['peer']} {row['precision']} on {row['threads']}: folder to first token "
                   f"{row['seconds']:.2f} s (imports {row['import_seconds']:.1f} s more), load {row['load_1min']:.1f}.")
-    if given_up:
-        print(f"\nGiven up, more than 5 times slower than float32: {'; '.join(given_up)}.")
+    for said, kind in (("Given up, more than 5 times slower than float32", lambda row: row.get("given_up")),
+                       ("Left out, disturbed by other work: measure again", disturbed)):
+        if names := [name_of(row) for row in rows if kind(row)]:
+            print(f"\n{said}: {'; '.join(names)}.")
 
 
 if __name__ == "__main__":
