@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 BIN = Path(__file__).resolve().parents[1] / "build" / "release" / "bin"
@@ -50,8 +51,14 @@ def run(folder, threads):
         for precision in ("float32", "bfloat16"):
             command = ["taskset", "-c", f"0-{threads - 1}", str(BIN / tool), folder, "--threads", str(threads),
                        "--precision", precision]
-            text = subprocess.run(command, check=True, capture_output=True, text=True,
-                                  env={**os.environ, "OMP_NUM_THREADS": str(threads)}).stdout
+            text = ""
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                                  env={**os.environ, "OMP_NUM_THREADS": str(threads)}) as process:
+                for line in process.stdout:
+                    print(f"{tool} {precision}: {line}", end="", file=sys.stderr, flush=True)
+                    text += line
+            if process.returncode != 0:
+                sys.exit(f"{tool} ended with status {process.returncode} (see above) run it by hand")
             for key, rate in parse(text).items():
                 best[key] = max(best.get(key, (0,)), (rate, precision, load()))
     return best
