@@ -20,6 +20,7 @@ BIN = Path(__file__).resolve().parents[1] / "build" / "release" / "bin"
 SCORE = re.compile(r"(score|train) (\d+) x (\d+)\b.*?([\d.]+) tokens/s")
 DECODE = re.compile(r" *(\d+) sequences: decode .*?best ([\d.]+).* in all ([\d.]+)")
 DECODE_LENGTH = 32 + 64
+TOO_SLOW = 5
 LEAST_SHARE = 0.6  # of the time of two cores: below it other work held threads up that wait for each other
 NAMES = {"decode": "new tokens, prompt and sampling counted", "decode alone": "new tokens after each first",
          "score": "scored tokens", "train": "trained tokens"}
@@ -41,6 +42,25 @@ def parse(text):
     return found
 
 
+def run_tool(command, environment, best, precision):
+    """Runs one tool and puts its rates into `best` where they are better; shows its lines as they come.
+
+    Gives a precision up that is TOO_SLOW times slower than another: bfloat16 on processors that do not know it.
+    """
+    name = f"{Path(command[3]).name} {precision}"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            print(f"{name}: {line}", end="", file=sys.stderr, flush=True)
+            for key, rate in parse(line).items():
+                if rate * TOO_SLOW < best.get(key, (0,))[0]:
+                    print(f"{name}: more than {TOO_SLOW} times slower, given up", file=sys.stderr)
+                    process.kill()
+                    return
+                best[key] = max(best.get(key, (0,)), (rate, precision, load()))
+    if process.returncode != 0:
+        sys.exit(f"{name} ended with status {process.returncode} (see above) run it by hand")
+
+
 def run(folder, threads):
     """Our rates: {(what, sequences, length): (tokens per second, precision, load)}, the better of two precisions."""
     best = {}
@@ -51,16 +71,7 @@ def run(folder, threads):
         for precision in ("float32", "bfloat16"):
             command = ["taskset", "-c", f"0-{threads - 1}", str(BIN / tool), folder, "--threads", str(threads),
                        "--precision", precision]
-            text = ""
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
-                                  env={**os.environ, "OMP_NUM_THREADS": str(threads)}) as process:
-                for line in process.stdout:
-                    print(f"{tool} {precision}: {line}", end="", file=sys.stderr, flush=True)
-                    text += line
-            if process.returncode != 0:
-                sys.exit(f"{tool} ended with status {process.returncode} (see above) run it by hand")
-            for key, rate in parse(text).items():
-                best[key] = max(best.get(key, (0,)), (rate, precision, load()))
+            run_tool(command, {**os.environ, "OMP_NUM_THREADS": str(threads)}, best, precision)
     return best
 
 
