@@ -32,7 +32,8 @@ int run(const CommandLine& command) {
 
   const auto prepared = prepare(*deck, comm);
   if (!prepared) return 2;
-  if (command.check && first) std::printf("%s", prepared->plan.describe(*deck).c_str());
+  if (command.check && first)
+    std::printf("%s%s", prepared->plan.describe(*deck).c_str(), prepared->task->summary().c_str());
   if (command.check) return 0;
 
   const World world(std::move(comm), deck->get<WorldDeck>());

@@ -211,6 +211,17 @@ void TextTask::export_policy(const Policy& policy, const std::string& folder) co
   problem_.save({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}, folder + "/model");
 }
 
-std::string TextTask::summary() const { return problem_.summary; }
+std::string TextTask::summary() const {
+  const auto mib = [](int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; };
+  const int64_t kept = 4 * problem_.config.layers *
+                       (2 * problem_.config.hidden + 2 * problem_.config.ffn +
+                        2 * (problem_.config.heads + problem_.config.kv_heads) * problem_.config.head_size);
+  return problem_.summary + "\n  completion            at most " + std::to_string(deck_.max_new) + " tokens, " +
+         std::to_string(deck_.tokens_at_once) + " tokens in one pass\n" + "  reference             " +
+         mib(frozen_bytes()) + " per node\n" + "  sampler's weights     " +
+         mib(values_ * (sampler_ == Precision::bfloat16 ? 2 : 4)) + " per searcher\n" + "  activations           " +
+         std::to_string(kept >> 10) + " KiB per token that is trained on, at most " + mib(kept * deck_.tokens_at_once) +
+         "\n";
+}
 
 }  // namespace tightrope
