@@ -32,24 +32,25 @@ def since(begin, name=""):
 
 @contextmanager
 def time_limit(seconds):
-    """Raises TooSlow inside the block after so many seconds (between two operations of Python); None = no limit."""
+    """Raises TooSlow inside the block after so many seconds of processor time, which other work on the machine does
+    not use up, between two operations of Python; None = no limit."""
 
     def stop(*_):
         raise TooSlow
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds or 0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
 
 
 def repeat(work, options, first_limit):
     """What `work` returned (see `since`), options.repeats times or until options.seconds have gone by.
 
-    Throws TooSlow when the first one takes more than first_limit seconds (None = it may).
+    Throws TooSlow when the first one takes more than first_limit seconds of processor time (None = it may).
     """
     begin, found = time.perf_counter(), []
     while not found or len(found) < options.repeats and time.perf_counter() - begin < options.seconds:
@@ -82,7 +83,7 @@ def measure(options, row, work, tokens, later_tokens, limits):
     said = f"more than {TOO_SLOW} times slower than float32: given up"
     try:
         repeats = repeat(work, options, limits.get(key))
-        limits.setdefault(key, TOO_SLOW * repeats[0]["seconds"])
+        limits.setdefault(key, TOO_SLOW * repeats[0]["cpu_seconds"])
         row |= {"repeats": repeats, "load_1min": max(r["load_1min"] for r in repeats)}
         if tokens:
             row |= rates(repeats, tokens)

@@ -68,13 +68,12 @@ def main():
     shapes = [(n, common.PROMPT, common.NEW) for n in common.DECODE]
     if options.what == "score":
         shapes = [(n, length, 0) for n, length in common.SCORE]
-    limits = {}
     for precision in PRECISIONS:
         for sequences, prompt, new in shapes:
             row = {"peer": "llama.cpp", "what": options.what, "precision": precision, "sequences": sequences,
                    "length": prompt + new, "versions": {"llama.cpp": options.source}}
             with Bench(options, precision, prompt, new, sequences) as bench:
-                common.measure(options, row, bench, sequences * (new or prompt), sequences * new, limits)
+                common.measure(options, row, bench, sequences * (new or prompt), sequences * new, {})
 
 
 if __name__ == "__main__":
