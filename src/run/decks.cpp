@@ -131,6 +131,14 @@ std::vector<std::string> combination_problems(const Deck& deck, int ranks) {
   check(searcher.batch % searcher.samples_per_query == 0, "searcher.batch",
         "searcher.samples_per_query = " + std::to_string(searcher.samples_per_query) +
             " does not divide searcher.batch = " + std::to_string(searcher.batch) + " choose a divisor");
+  const auto& explore = deck.get<ExploreDeck>();
+  const std::string& task = deck.get<TaskDeck>().kind;
+  const bool text = task == "text" || task == "tokens";
+  check(text || explore.top_p == 1, "explore.top_p",
+        "explore.top_p does nothing with task.kind = " + task + " (it cuts the vocabulary of a text) remove it");
+  check(
+      !text || (explore.epsilon == 0 && explore.epsilon_end == 0), "explore.epsilon",
+      "explore.epsilon does nothing with task.kind = " + task + " (texts explore by temperature and top_p) remove it");
   const auto& world = deck.get<WorldDeck>();
   check(trainer.batch / objective.group >= world.trainers, "trainer.batch",
         "trainer.batch = " + batch + " has fewer groups of " + k + " than there are trainers (" +

@@ -19,6 +19,19 @@ class DeckErrors(ProgramTest):
         # What the launcher adds begins with a line of dashes.
         return result.err.split("-----")[0].splitlines()
 
+    def test_exploration_that_a_task_does_not_know(self):
+        deck = self.deck("[task]\nkind = hypergrid\n[explore]\ntop_p = 0.9\n")
+        self.assertEqual(self.refuse(deck), ["deck.ini:4: explore.top_p does nothing with task.kind = hypergrid (it "
+                                             "cuts the vocabulary of a text) remove it"])
+        deck = self.deck("[task]\nkind = tokens\n[explore]\nepsilon = 0.1\n")
+        self.assertEqual(self.refuse(deck), ["deck.ini:4: explore.epsilon does nothing with task.kind = tokens (texts "
+                                             "explore by temperature and top_p) remove it"])
+
+    def test_an_objective_that_a_task_cannot_serve(self):
+        deck = self.deck("[task]\nkind = tokens\n[objective]\nkind = tb\n")
+        self.assertEqual(self.refuse(deck), ["deck.ini:4: objective.kind = tb does not work here (task.kind = tokens "
+                                             "has no learned log Z) choose vargrad"])
+
     def test_unknown_key(self):
         deck = self.deck("[task]\nkind = hypergrid\n\n[trainer]\nlearning_rat = 1e-3\n")
         self.assertEqual(self.refuse(deck),
