@@ -107,7 +107,8 @@ TEST(TextTask, OneQuestionAloneIsTheSameAsInABatch) {
   const Batch whole = sample(task, *policy, 6, 4);
   const Batch alone = task.sample(*policy, at::full({1}, 2, at::kLong), {}, {1, {1}, {3}});
   const int64_t row = 5 * 4 + 3;  // group 5 is visit 1 of prompt 2
-  EXPECT_TRUE(at::equal(alone.actions[0], whole.actions[row]));
+  ASSERT_EQ(alone.length.item<int64_t>(), whole.length[row].item<int64_t>());
+  EXPECT_TRUE(at::equal(alone.actions[0], whole.actions[row].narrow(0, 0, alone.length.item<int64_t>())));
   EXPECT_EQ(alone.id.item<int64_t>(), whole.id[row].item<int64_t>());
   EXPECT_NEAR(alone.log_ref.item<double>(), whole.log_ref[row].item<double>(), 1e-5);
 }
