@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "decoder_products_cpu.hpp"
-#include "vector_cpu.hpp"
+#include "row_sums_cpu.hpp"
 
 namespace tightrope {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "row_sums_cpu.hpp"
 #include "tightrope/base/check.hpp"
-#include "vector_cpu.hpp"
 
 namespace tightrope {
 namespace {

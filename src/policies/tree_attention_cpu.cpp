@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "decoder_products_cpu.hpp"
-#include "vector_cpu.hpp"
+#include "row_sums_cpu.hpp"
 
 namespace tightrope {
 namespace {

@@ -8,26 +8,26 @@
 
 namespace tightrope {
 
-inline constexpr int64_t kLanes = 32;
+inline constexpr int64_t kSumLanes = 32;
 
 // Sum of term(i), i < count.
 template <class Term>
 inline float lane_sum(int64_t count, Term term) {
-  float lanes[kLanes] = {}, sum = 0;
-  const int64_t whole = count / kLanes * kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += term(i + j);
+  float lanes[kSumLanes] = {}, sum = 0;
+  const int64_t whole = count / kSumLanes * kSumLanes;
+  for (int64_t i = 0; i < whole; i += kSumLanes)
+    for (int64_t j = 0; j < kSumLanes; ++j) lanes[j] += term(i + j);
   for (int64_t i = whole; i < count; ++i) sum += term(i);
   for (const float lane : lanes) sum += lane;
   return sum;
 }
 
 inline float lane_max(const float* values, int64_t count) {
-  float lanes[kLanes], largest = -std::numeric_limits<float>::infinity();
-  std::fill_n(lanes, kLanes, largest);
-  const int64_t whole = count / kLanes * kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) lanes[j] = lanes[j] < values[i + j] ? values[i + j] : lanes[j];
+  float lanes[kSumLanes], largest = -std::numeric_limits<float>::infinity();
+  std::fill_n(lanes, kSumLanes, largest);
+  const int64_t whole = count / kSumLanes * kSumLanes;
+  for (int64_t i = 0; i < whole; i += kSumLanes)
+    for (int64_t j = 0; j < kSumLanes; ++j) lanes[j] = lanes[j] < values[i + j] ? values[i + j] : lanes[j];
   for (int64_t i = whole; i < count; ++i) largest = largest < values[i] ? values[i] : largest;
   for (const float lane : lanes) largest = largest < lane ? lane : largest;
   return largest;
