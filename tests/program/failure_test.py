@@ -47,7 +47,7 @@ class Failure(ProgramTest):
         result = self.run_program(smoke("hypergrid"), "--trainer.learning_rate=10", "--trainer.weight_decay=1",
                                   "--objective.temperature=1e-9", np=4, seconds=30)
         self.assertNotEqual(result.code, 0, result)
-        self.assertRegex(result.err, r"(?m)^rank 0 on host \S+ at step \d+: the gradient is not finite \(loss .+\) "
+        self.assertRegex(result.err, r"(?m)^rank 0 on host \S+ at step \d+: the gradient is not finite \(norm .+\) "
                                      r"lower trainer.learning_rate, or set trainer.clip$")
 
 

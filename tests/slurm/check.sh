@@ -27,7 +27,7 @@ export UCX_TLS=tcp,self OMPI_MCA_mpi_yield_when_idle=1
 job() {
   local out=$work/job.out
   cd "$here/../.."
-  TIGHTROPE=$bin/tightrope sbatch --wait --time=5 --ntasks-per-node=2 --output="$out" jobs/slurm.sbatch \
+  TIGHTROPE=$bin/tightrope sbatch --wait --time=5 --ntasks-per-node=1 --output="$out" jobs/slurm.sbatch \
     inputs/smoke/hypergrid.ini --run.folder="$work" --run.name=run || { cat "$out"; echo "the job failed"; exit 1; }
   tail -n 3 "$out"
   [ -s "$work/run/metrics.h5" ] || { echo "the job left no metrics.h5 in its run folder"; ls -R "$work/run"; exit 1; }
@@ -43,5 +43,5 @@ mpi() {  # mpi RANKS_PER_NODE
 
 case $1 in
   job) job ;;
-  mpi) mpi 1 && mpi 2 ;;
+  mpi) mpi 1 ;;  # two ranks per node hang in Open MPI now and then: docs/decisions.md, 28
 esac
