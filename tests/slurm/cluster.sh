@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # A real Slurm on this machine: one controller, a few nodes that differ in port, spool and /dev/shm.  As root; loopback
 # only; no munge, accounting or cgroups.  DIR must be new: a used one still holds PMIx sockets.
+# While it is up, the kernel's autogroup is off (docs/decisions.md, 28).
 # usage: cluster.sh up DIR [NODES] [CPUS]      then export SLURM_CONF=DIR/slurm.conf
 #        cluster.sh down DIR
 set -euo pipefail
 folder=$(realpath -m "$2")
 export SLURM_CONF=$folder/slurm.conf
+autogroup=/proc/sys/kernel/sched_autogroup_enabled
 
 write_configuration() {  # write_configuration NODES CPUS
   local port=$((20000 + $$ % 1000 * 10)) node
@@ -50,6 +52,10 @@ up() {  # up NODES CPUS
     exit 1
   fi
   mkdir -p "$folder/state"
+  if [ -w $autogroup ]; then
+    cat $autogroup >"$folder/autogroup"
+    echo 0 >$autogroup
+  fi
   write_configuration "$1" "$2" >"$SLURM_CONF"
   slurmctld -c -f "$SLURM_CONF"
   for node in $(seq "$1"); do
@@ -76,6 +82,7 @@ still_running() {  # still_running PID...: zombies, which somebody else must rea
 
 down() {
   local pid pids
+  [ ! -s "$folder/autogroup" ] || cat "$folder/autogroup" >$autogroup
   scancel -u root 2>/dev/null || true
   for _ in $(seq 50); do
     [ -z "$(squeue -h 2>/dev/null)" ] && break
