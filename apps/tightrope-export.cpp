@@ -27,7 +27,7 @@ struct Command {
 void run(const Command& command) {
   const auto say = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   const bool folder = std::filesystem::is_directory(command.from);
-  const std::string path = folder ? find_checkpoint(command.from, say) : command.from;
+  const std::string path = folder ? find_checkpoint({command.from}, say) : command.from;
   VALIDATE(!path.empty(), "there is no checkpoint in " + command.from, "a run writes one at its end",
            "give another run");
   const CheckpointData data = read_checkpoint(path, 0);

@@ -8,6 +8,7 @@
 
 #include "tightrope/run/command_line.hpp"
 #include "tightrope/run/run.hpp"
+#include "tightrope/run/signals.hpp"
 #include "tightrope/tasks/registry.hpp"
 
 namespace {
@@ -22,7 +23,7 @@ void keep_freed_memory() {
 #endif
 }
 
-int run(const CommandLine& command) {
+int run(const CommandLine& command, const Stopwatch& started) {
   mpi::Comm comm = mpi::Comm::world();
   const auto deck = read_deck(command, comm);
   if (!deck) return 2;
@@ -39,16 +40,17 @@ int run(const CommandLine& command) {
   const World world(std::move(comm), deck->get<WorldDeck>());
   at::set_num_threads(world.threads());
   at::globalContext().setFlushDenormal(true);  // Adam's moments shrink to denormals after convergence: 5x slower
-  Run(world, *deck, *prepared->task, prepared->plan, command.deck).execute();
-  return 0;
+  return Run(world, *deck, *prepared->task, prepared->plan, command.run_name(), started).execute();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  const tightrope::Stopwatch started;
   const auto command = tightrope::CommandLine::parse(argc, argv);
   if (command.exit_code) return *command.exit_code;
   keep_freed_memory();
+  tightrope::signals::watch();
   tightrope::mpi::Session session(argc, argv);
-  return tightrope::mpi::guarded([&] { return run(command); });
+  return tightrope::mpi::guarded([&] { return run(command, started); });
 }

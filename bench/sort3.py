@@ -61,14 +61,18 @@ def run(name, words, options):
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                    "OMPI_MCA_mpi_yield_when_idle": "1"}
     command = ["mpirun", "-n", "2", "--bind-to", "none", "build/release/bin/tightrope", "inputs/sort3_smollm2.ini",
-               f"--run.folder={options.out}", f"--run.name={name}", f"--run.wall_time={options.seconds}s",
-               "--trainer.steps=100000", "--run.progress=always", "--model.export=no", *words, *options.words]
+               f"--run.folder={options.out}", f"--run.name={name}", "--trainer.steps=100000", "--run.progress=always",
+               "--model.export=no", *words, *options.words]
     started = time.monotonic()
     with open(pathlib.Path(options.out) / f"{name}.log", "w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         if options.slow > 1:
             threading.Thread(target=hold_back, args=(process, options.slow), daemon=True).start()
-        code = process.wait()
+        try:
+            code = process.wait(options.seconds)
+        except subprocess.TimeoutExpired:
+            (folder / "STOP").touch()
+            code = process.wait()
     for checkpoint in folder.glob("checkpoint-*.h5"):  # 1.6 GB each
         checkpoint.unlink()
     print(f"{name}: exit code {code}, {time.monotonic() - started:.0f} s", flush=True)

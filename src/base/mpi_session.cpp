@@ -32,6 +32,7 @@ constexpr Setting settings[] = {{"OMPI_MCA_osc", "sm,ucx"},
 struct Process {
   std::atomic<int64_t> step{0};
   std::atomic<const char*> waiting{""};
+  std::thread::id main;
   std::vector<std::string> set_by_us;
 };
 
@@ -42,8 +43,23 @@ Process& process() {
 
 bool open_mpi_4() { return library_version().starts_with("Open MPI v4."); }
 
+bool alive() {
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  return initialized && !finalized;
+}
+
+[[noreturn]] void end_job(const std::string& problem) {
+  complain(problem);
+  abort_job();
+}
+
+}  // namespace
+
 // One write, so that the lines of several ranks do not mix.
-void print_error(const std::string& problem) {
+void complain(const std::string& problem) {
+  if (!alive()) return;
   int rank = -1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   const std::string line = "rank " + std::to_string(rank) + " on host " + host_name() + " at step " +
@@ -51,12 +67,8 @@ void print_error(const std::string& problem) {
   if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nowhere else to tell
 }
 
-[[noreturn]] void end_job(const std::string& problem) {
-  int initialized = 0, finalized = 0;
-  MPI_Initialized(&initialized);
-  MPI_Finalized(&finalized);
-  if (initialized && !finalized) {
-    print_error(problem);
+void abort_job() {
+  if (alive()) {
     // Should MPI_Abort itself hang, the alarm ends this process and the launcher ends the others.
     ::signal(SIGALRM, SIG_DFL);
     ::alarm(10);
@@ -64,8 +76,6 @@ void print_error(const std::string& problem) {
   }
   ::_exit(1);
 }
-
-}  // namespace
 
 void check(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
@@ -84,6 +94,7 @@ Session::Session(int& argc, char**& argv) {
       process().set_by_us.emplace_back(s.name);
     }
   }
+  process().main = std::this_thread::get_id();
   int provided = MPI_THREAD_SINGLE;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   thread_multiple_ = provided >= MPI_THREAD_MULTIPLE;
@@ -111,10 +122,12 @@ int guarded(const std::function<int()>& body) {
 void set_step(int64_t step) { process().step = step; }
 
 Waiting::Waiting(const char* what) : before_(process().waiting.load(std::memory_order_relaxed)) {
-  process().waiting.store(what, std::memory_order_relaxed);
+  if (std::this_thread::get_id() == process().main) process().waiting.store(what, std::memory_order_relaxed);
 }
 
-Waiting::~Waiting() { process().waiting.store(before_, std::memory_order_relaxed); }
+Waiting::~Waiting() {
+  if (std::this_thread::get_id() == process().main) process().waiting.store(before_, std::memory_order_relaxed);
+}
 
 const char* waiting_in() { return process().waiting.load(std::memory_order_relaxed); }
 

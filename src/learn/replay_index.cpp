@@ -139,7 +139,8 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
                std::to_string(capacity_),
            "replay.bytes or replay.capacity is smaller than in the run that wrote it", "restart with its deck");
   const char* damaged = "the checkpoint's replay index does not fit together";
-  constexpr size_t fixed = std::tuple_size_v<decltype(counters(*this))>;
+  constexpr size_t fixed = Counters::count;
+  static_assert(fixed == std::tuple_size_v<decltype(counters(*this))>);
   const bool whole_counters = c.size() >= fixed + 2 && c[fixed] >= 0 && c[fixed + 1] >= 0 &&
                               static_cast<int64_t>(c.size() - fixed - 2) == c[fixed] + c[fixed + 1];
   VALIDATE(whole_counters, damaged, "its counters have another length", "restart from an earlier checkpoint");

@@ -2,11 +2,14 @@
 #include "tightrope/run/checkpoint.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <span>
 
 #include "checkpoint_folder.hpp"
 #include "checkpoint_format.hpp"
 #include "tightrope/base/check.hpp"
+#include "tightrope/base/new_file.hpp"
+#include "tightrope/run/clock.hpp"
 
 namespace tightrope {
 namespace {
@@ -15,16 +18,6 @@ std::string lines(const std::vector<std::string>& list) {
   std::string text;
   for (const std::string& line : list) text += (text.empty() ? "" : "\n") + line;
   return text;
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> list;
-  for (size_t first = 0; first < text.size();) {
-    const size_t end = std::min(text.find('\n', first), text.size());
-    list.push_back(text.substr(first, end - first));
-    first = end + 1;
-  }
-  return list;
 }
 
 // Attributes must be equal on all ranks of a parallel file: trainer 0's are.
@@ -44,17 +37,6 @@ std::vector<T> column(const std::vector<IndexEntry>& entries, T IndexEntry::*fie
   values.reserve(entries.size());
   for (const IndexEntry& entry : entries) values.push_back(entry.*field);
   return values;
-}
-
-template <class T>
-void read_column(const h5::File& file, const std::string& name, int64_t trainer, T IndexEntry::*field,
-                 std::vector<IndexEntry>& entries) {
-  const auto values = file.read_slab<T>("/index/" + name, trainer);
-  VALIDATE(values.size() == entries.size(), "the index of the checkpoint does not fit its store",
-           "column '/index/" + name + "' has " + std::to_string(values.size()) + " rows and the store " +
-               std::to_string(entries.size()),
-           "choose another checkpoint");
-  for (size_t i = 0; i < values.size(); ++i) entries[i].*field = values[i];
 }
 
 void write_head(h5::File& file, const mpi::Comm& comm, const CheckpointData& data) {
@@ -104,59 +86,12 @@ void write_store(h5::File& file, const CheckpointData& data) {
   file.write<double>("/index/log_reward", column(entries, &IndexEntry::log_reward), "nats",
                      checkpoint::log_reward_help);
   file.write<int64_t>("/index/counters", data.index.counters, "1", "next ticket, inserted, drawn, epoch state ...");
+  file.make_group("/sums");
+  for (const auto& [name, values] : data.sums) {
+    file.write<double>("/sums/" + name, values, "", "adds up over the trainers, element by element");
+  }
   file.make_group("/own");
   for (const auto& [name, values] : data.own) file.write<int64_t>("/own/" + name, values, "1", "this trainer's own");
-}
-
-void read_head(const h5::File& file, CheckpointData& data) {
-  data.deck = file.text_attribute("/", "deck");
-  data.task = file.text_attribute("/", "task");
-  data.build = split(file.text_attribute("/", "build"));
-  data.step = file.integer_attribute("/", "step");
-  data.ranks = file.integer_attribute("/", "ranks");
-  data.trainers = file.integer_attribute("/", "trainers");
-  data.searchers = file.integer_attribute("/", "searchers");
-  for (const auto& name : file.attribute_names("/scalars")) data.scalars[name] = file.real_attribute("/scalars", name);
-  for (const auto& name : file.attribute_names("/integers")) {
-    data.integers[name] = file.integer_attribute("/integers", name);
-  }
-  for (const auto& name : file.attribute_names("/clocks")) data.clocks[name] = file.integer_attribute("/clocks", name);
-  data.searcher_cursors = file.read<int64_t>("/searchers/cursors");
-}
-
-std::vector<SavedParameters> read_parameters(const h5::File& file, const std::string& path) {
-  std::vector<SavedParameters> sets;
-  for (const std::string& name : file.members("/parameters")) {
-    const std::string group = "/parameters/" + name;
-    SavedParameters set;
-    set.name = name;
-    set.rows = checkpoint::rows_from_json(file.text_attribute(group, "table"), "'" + group + "' of '" + path + "'");
-    for (const std::string& array : file.members(group)) set.arrays[array] = file.read<float>(group + "/" + array);
-    sets.push_back(std::move(set));
-  }
-  return sets;
-}
-
-void read_store(const h5::File& file, const std::string& path, int64_t trainer, CheckpointData& data) {
-  data.records = file.read_slab<std::byte>("/store/records", trainer);
-  const auto sizes = file.read_slab<int64_t>("/store/record_bytes", trainer);
-  data.offsets = {0};
-  for (const int64_t size : sizes) data.offsets.push_back(data.offsets.back() + size);
-  VALIDATE(data.offsets.back() == static_cast<int64_t>(data.records.size()),
-           "the store in '" + path + "' does not fit its records",
-           std::to_string(data.offsets.back()) + " bytes of records, " + std::to_string(data.records.size()) +
-               " bytes in dataset '/store/records'",
-           "choose another checkpoint");
-  auto& entries = data.index.entries;
-  entries.resize(sizes.size());
-  for (const auto& row : checkpoint::index_columns()) read_column(file, row.name, trainer, row.field, entries);
-  read_column(file, "ticket", trainer, &IndexEntry::ticket, entries);
-  read_column(file, "content", trainer, &IndexEntry::content, entries);
-  read_column(file, "log_reward", trainer, &IndexEntry::log_reward, entries);
-  data.index.counters = file.read_slab<int64_t>("/index/counters", trainer);
-  for (const std::string& name : file.members("/own")) {
-    data.own[name] = file.read_slab<int64_t>("/own/" + name, trainer);
-  }
 }
 
 // Reads this rank's slabs back: a write that only seemed to succeed is found while the old checkpoint is still there.
@@ -172,39 +107,35 @@ std::string read_back(const std::string& path, int64_t rank) {
 
 }  // namespace
 
-std::string write_checkpoint(const mpi::Comm& trainers, const std::string& folder, const CheckpointData& data,
-                             int64_t keep) {
+WrittenCheckpoint write_checkpoint(const mpi::Comm& trainers, const CheckpointPlace& place,
+                                   const CheckpointData& data) {
   EXPECT(data.offsets.size() == data.index.entries.size() + 1);
-  const std::string path = checkpoint::file_name(folder, data.step), draft = path + ".tmp";
+  const Stopwatch watch;
+  const bool two_levels = !place.local.empty();
+  const std::string path = checkpoint::file_name(two_levels ? place.local : place.folder, data.step);
+  const std::string draft = path + ".tmp";
   {
     auto file = h5::File::create(draft, trainers);
     write_head(file, trainers, data);
     write_parameters(file, trainers, data.parameters);
     write_store(file, data);
+    file.set_attribute("/", checkpoint::texts_checksum_name, checkpoint::texts_checksum(file));
     file.close();
   }
-  checkpoint::sync_file(draft);
+  sync_to_disk(draft);
   trainers.barrier();
+  WrittenCheckpoint written{checkpoint::file_name(place.folder, data.step), 0, watch.seconds()};
   const std::string problem = read_back(draft, trainers.rank());
   int64_t bad = problem.empty() ? 0 : trainers.rank() + 1;
   trainers.max(std::span(&bad, 1));
   VALIDATE(bad == 0, "checkpoint '" + draft + "' could not be read back",
            problem.empty() ? "by trainer " + std::to_string(bad - 1) : problem,
            "check the disk; the checkpoints before it are untouched");
-  if (trainers.rank() == 0) checkpoint::publish(folder, draft, path, keep);
-  return path;
-}
-
-CheckpointData read_checkpoint(const std::string& path, int64_t trainer) {
-  const auto file = checkpoint::open(path);
-  CheckpointData data;
-  read_head(file, data);
-  VALIDATE(trainer < data.trainers, "cannot restart trainer " + std::to_string(trainer) + " from '" + path + "'",
-           "it was written by " + std::to_string(data.trainers) + " trainers",
-           "restart with the same number of trainers");
-  data.parameters = read_parameters(file, path);
-  read_store(file, path, trainer, data);
-  return data;
+  if (trainers.rank() != 0) return written;
+  written.bytes = static_cast<int64_t>(std::filesystem::file_size(draft));
+  checkpoint::publish(draft, path, two_levels ? 1 : place.keep, two_levels ? 0 : place.keep_every);
+  if (two_levels) checkpoint::drain(path, written.path, place.keep, place.keep_every);
+  return written;
 }
 
 }  // namespace tightrope

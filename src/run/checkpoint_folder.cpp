@@ -1,17 +1,15 @@
 #include "checkpoint_folder.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 
 #include "checkpoint_format.hpp"
 #include "tightrope/base/check.hpp"
+#include "tightrope/base/mapped_file.hpp"
+#include "tightrope/base/new_file.hpp"
 #include "tightrope/run/checkpoint.hpp"
 
 namespace tightrope {
@@ -19,13 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* disk_advice = "check that the disk has room and that the folder is writable";
-
-void rename_file(const std::string& from, const std::string& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  VALIDATE(!error, "cannot rename '" + from + "' to '" + to + "'", error.message(), disk_advice);
-}
+constexpr const char* draft_ending = ".tmp";
 
 // The step in checkpoint-<step>.h5, or nothing for any other name.
 std::optional<int64_t> step_of(const fs::path& path) {
@@ -39,7 +31,7 @@ std::optional<int64_t> step_of(const fs::path& path) {
 }
 
 // All checkpoints of a folder, highest step first.
-std::vector<fs::path> list(const std::string& folder) {
+std::vector<fs::path> list(const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
@@ -68,16 +60,55 @@ std::string damage(const std::string& path) {
   return "";
 }
 
-void remove_old(const std::string& folder, const std::string& newest, int64_t keep) {
-  // By time of writing, not by step: a run that went back to an earlier step must not remove what it writes now.
-  auto paths = list(folder);
-  std::erase(paths, fs::path(newest));
-  std::sort(paths.begin(), paths.end(),
-            [](const fs::path& a, const fs::path& b) { return fs::last_write_time(a) > fs::last_write_time(b); });
-  std::error_code ignored;  // what cannot be removed does no harm
-  for (size_t i = static_cast<size_t>(std::max<int64_t>(keep, 1)) - 1; i < paths.size(); ++i) {
-    fs::remove(paths[i], ignored);
+// What of the folder is kept for good: of each span of `every` updates but the first, the lowest step.
+std::vector<fs::path> kept_for_good(const std::vector<fs::path>& highest_first, int64_t every) {
+  std::map<int64_t, fs::path> first_of;
+  for (const auto& path : highest_first) {
+    if (every > 0 && *step_of(path) >= every) first_of[*step_of(path) / every] = path;
   }
+  std::vector<fs::path> kept;
+  for (const auto& [span, path] : first_of) kept.push_back(path);
+  return kept;
+}
+
+void remove_old(const fs::path& newest, int64_t keep, int64_t keep_every) {
+  std::error_code ignored;  // what cannot be removed does no harm
+  auto paths = list(newest.parent_path());
+  const auto kept = kept_for_good(paths, keep_every);
+  // By time of writing, not by step: a run that went back to an earlier step must not remove what it writes now.
+  std::erase(paths, newest);
+  std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) {
+    std::error_code gone;
+    return fs::last_write_time(a, gone) > fs::last_write_time(b, gone);
+  });
+  for (size_t i = static_cast<size_t>(std::max<int64_t>(keep, 1)) - 1; i < paths.size(); ++i) {
+    if (std::find(kept.begin(), kept.end(), paths[i]) == kept.end()) fs::remove(paths[i], ignored);
+  }
+  for (const auto& entry : fs::directory_iterator(newest.parent_path(), ignored)) {
+    const fs::path& path = entry.path();
+    if (path.extension() == draft_ending && step_of(path.stem())) fs::remove(path, ignored);
+  }
+}
+
+void name_as_latest(const fs::path& path) {
+  write_text_file((path.parent_path() / "LATEST").string(), path.filename().string() + "\n");
+}
+
+// What LATEST of the folder names, and when it was written.
+struct Latest {
+  fs::path path;
+  fs::file_time_type written;
+};
+
+std::optional<Latest> latest_of(const fs::path& folder, const std::function<void(const std::string&)>& say) {
+  std::ifstream text(folder / "LATEST");
+  std::string name;
+  if (!std::getline(text, name)) return {};
+  std::error_code error;
+  const fs::path path = folder / name;
+  if (step_of(path) && fs::exists(path, error)) return Latest{path, fs::last_write_time(folder / "LATEST", error)};
+  say("LATEST in '" + folder.string() + "' names '" + name + "', which is not there; looking for another checkpoint");
+  return {};
 }
 
 }  // namespace
@@ -88,42 +119,47 @@ std::string file_name(const std::string& folder, int64_t step) {
   return folder + "/checkpoint-" + std::to_string(step) + ".h5";
 }
 
-void sync_file(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool good = file >= 0 && ::fsync(file) == 0;
-  const std::string why = good ? "" : std::strerror(errno);
-  if (file >= 0) ::close(file);
-  VALIDATE(good, "cannot bring '" + path + "' to the disk", why, disk_advice);
+void publish(const std::string& draft, const std::string& path, int64_t keep, int64_t keep_every) {
+  std::error_code error;
+  fs::rename(draft, path, error);
+  VALIDATE(!error, "cannot rename '" + draft + "' to '" + path + "'", error.message(),
+           "check that the disk has room and that the folder is writable");
+  sync_to_disk(fs::path(path).parent_path().string());
+  name_as_latest(path);
+  remove_old(path, keep, keep_every);
 }
 
-void publish(const std::string& folder, const std::string& draft, const std::string& path, int64_t keep) {
-  rename_file(draft, path);
-  sync_file(folder);
-  const std::string latest = folder + "/LATEST";
+void drain(const std::string& from, const std::string& path, int64_t keep, int64_t keep_every) {
   {
-    std::ofstream text(latest + ".tmp");
-    text << fs::path(path).filename().string() << "\n";
-    text.close();
-    VALIDATE(text.good(), "cannot write '" + latest + ".tmp'", std::strerror(errno), disk_advice);
+    const MappedFile file(from);
+    NewFile copy(path);
+    copy.write(file.bytes());
+    copy.publish();
   }
-  sync_file(latest + ".tmp");
-  rename_file(latest + ".tmp", latest);
-  sync_file(folder);
-  remove_old(folder, path, keep);
+  const std::string why = damage(path);
+  VALIDATE(why.empty(), "checkpoint '" + path + "' could not be read back", why,
+           "check the disk; '" + from + "' and the checkpoints before it are untouched");
+  name_as_latest(path);
+  remove_old(path, keep, keep_every);
 }
 
 }  // namespace checkpoint
 
-std::string find_checkpoint(const std::string& folder, const std::function<void(const std::string&)>& say) {
-  auto paths = list(folder);
-  std::string name;
-  if (std::ifstream text(folder + "/LATEST"); std::getline(text, name)) {
-    const fs::path latest = fs::path(folder) / name;
-    if (std::erase(paths, latest) == 0) {
-      say("LATEST in '" + folder + "' names '" + name + "', which is not there; looking for another checkpoint");
-    } else {
-      paths.insert(paths.begin(), latest);
-    }
+std::string find_checkpoint(const std::vector<std::string>& folders,
+                            const std::function<void(const std::string&)>& say) {
+  std::vector<Latest> latest;
+  std::vector<fs::path> paths, others;
+  for (const std::string& folder : folders) {
+    if (folder.empty()) continue;
+    if (auto found = latest_of(folder, say)) latest.push_back(*std::move(found));
+    const auto all = list(folder);
+    others.insert(others.end(), all.begin(), all.end());
+  }
+  std::ranges::stable_sort(latest, std::ranges::greater(), &Latest::written);
+  for (const Latest& one : latest) paths.push_back(one.path);
+  std::ranges::stable_sort(others, std::ranges::greater(), [](const fs::path& path) { return *step_of(path); });
+  for (const fs::path& path : others) {
+    if (std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
   }
   for (const auto& path : paths) {
     const std::string why = damage(path.string());

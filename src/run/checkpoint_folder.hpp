@@ -6,9 +6,12 @@
 namespace tightrope::checkpoint {
 
 std::string file_name(const std::string& folder, int64_t step);  // <folder>/checkpoint-<step>.h5
-void sync_file(const std::string& path);                         // fsync, also of a folder; Failure where it fails
 
-// Renames the finished draft to path, lets LATEST name it, and removes all but the `keep` written last.
-void publish(const std::string& folder, const std::string& draft, const std::string& path, int64_t keep);
+// Renames the finished draft to path, lets LATEST beside it name it, and removes what need not be kept: all but the
+// `keep` written last and, with keep_every, the first of each span of so many updates; and drafts that a kill left.
+void publish(const std::string& draft, const std::string& path, int64_t keep, int64_t keep_every);
+
+// The same for a copy of the finished checkpoint `from`, which stays.
+void drain(const std::string& from, const std::string& path, int64_t keep, int64_t keep_every);
 
 }  // namespace tightrope::checkpoint

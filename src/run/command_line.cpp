@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "tightrope/base/build_info.hpp"
 #include "tightrope/base/check.hpp"
 #include "tightrope/base/hdf5.hpp"
+#include "tightrope/base/io_thread.hpp"
+#include "tightrope/run/checkpoint.hpp"
 #include "tightrope/run/decks.hpp"
 #include "tightrope/tasks/registry.hpp"
 
@@ -17,6 +20,7 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: [mpirun -n N] tightrope DECK [--section.key=value ...]\n"
+    "       [mpirun -n N] tightrope --run.restart=CHECKPOINT [...]   with the deck that is in the checkpoint\n"
     "  --check       say what the deck comes to on this many ranks, and stop\n"
     "  --print-deck  print the resolved deck with each value's origin, and stop\n"
     "  --help        this, and every key\n"
@@ -46,6 +50,17 @@ std::string load(const std::string& path) {
   if (!file.is_open() || file.bad())
     return "E" + path + ": cannot read the deck (" + std::strerror(errno) + ") check its name and permissions";
   return "T" + text;
+}
+
+// The same of the deck in a checkpoint.
+std::string load_from_checkpoint(const std::string& path) {
+  try {
+    std::string text;
+    IoThread().run([&] { text = read_checkpoint_head(path).deck; });
+    return "T" + text;
+  } catch (const Failure& failure) {
+    return std::string("E") + failure.what();
+  }
 }
 
 void say_all(const mpi::Comm& comm, const std::vector<std::string>& problems) {
@@ -89,12 +104,25 @@ CommandLine CommandLine::parse(int argc, char** argv) {
       command.exit_code = complain("two decks were given: " + command.deck + " and " + word);
     }
   }
+  for (const std::string& word : command.overrides) {
+    const std::string key = "--run.restart=", path = word.starts_with(key) ? word.substr(key.size()) : "";
+    if (!command.deck.empty() || path.empty() || path == "auto" || path == "no") continue;
+    command.deck = path;
+    command.deck_in_checkpoint = true;
+  }
   if (!command.exit_code && command.deck.empty()) command.exit_code = complain("no deck was given");
   return command;
 }
 
+std::string CommandLine::run_name() const {
+  const auto path = std::filesystem::absolute(deck);
+  return deck_in_checkpoint ? path.parent_path().filename().string() : path.stem().string();
+}
+
 std::optional<Deck> read_deck(const CommandLine& command, const mpi::Comm& comm) {
-  const std::string answer = comm.broadcast(comm.rank() == 0 ? load(command.deck) : "", 0);
+  std::string answer;
+  if (comm.rank() == 0) answer = command.deck_in_checkpoint ? load_from_checkpoint(command.deck) : load(command.deck);
+  answer = comm.broadcast(answer, 0);
   if (answer[0] == 'E') {
     say_all(comm, {answer.substr(1)});
     return std::nullopt;

@@ -15,8 +15,11 @@ void RunDeck::fields(FieldList& f) {
   f.text("restart", restart, "no, auto (the newest complete checkpoint of the run's folder, if any), or a file");
   f.count("seed", seed, {0, 9e18}, "", "of all randomness");
   f.count("interval", interval, {1, 1e9}, "updates", "updates per row of metrics and per progress line");
-  f.seconds("wall_time", wall_time, {0, 1e9},
-            "after which training stops at the next update, as if it were the last; 0 = never");
+  f.seconds(
+      "wall_time", wall_time, {0, 1e9},
+      "from the start of the program; the run stops so early that a checkpoint still fits, exit code 75; 0 = never");
+  f.seconds("watchdog", watchdog, {0, 1e9},
+            "without a step of a rank (an update; of a searcher a batch), after which the job is aborted; 0 = never");
   f.choice("progress", progress, {"auto", "always", "never"}, "progress lines; auto = where stdout is a terminal");
 }
 
@@ -67,7 +70,13 @@ Exploration ExploreDeck::at(int64_t version) const {
 
 void CheckpointDeck::fields(FieldList& f) {
   f.count("every", every, {0, 1e12}, "updates", "updates between checkpoints; 0 = only at the end");
-  f.count("keep", keep, {1, 1e6}, "files", "checkpoints that are kept");
+  f.real("minutes", minutes, {0, 1e9}, "minutes", "since the last checkpoint, after which one is due too; 0 = never");
+  f.count("keep", keep, {1, 1e6}, "files", "checkpoints that are kept: those written last");
+  f.count("keep_every", keep_every, {0, 1e12}, "updates",
+          "of each span of so many updates (M to 2M, 2M to 3M, ...) the first checkpoint is kept for good; 0 = none");
+  f.text("folder", folder, "where checkpoints are kept, in a folder of the run's name; empty = the run's folder");
+  f.text("local", local,
+         "fast storage of the trainers' node (/dev/shm, an NVMe disk): written there first, then copied; empty = none");
 }
 
 namespace {

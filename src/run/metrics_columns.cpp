@@ -35,6 +35,8 @@ constexpr MetricsColumn columns[] = {
     {"seconds_backward", "s", "spent on the backward pass and the mean over the trainers, over all trainers"},
     {"seconds_optimise", "s", "spent on the optimiser's step, over all trainers"},
     {"seconds_publish", "s", "spent publishing weights"},
+    {"seconds_checkpoint", "s", "that training stood still for checkpoints, over all trainers"},
+    {"checkpoint_bandwidth", "bytes/s", "at which the checkpoints finished in the interval were written"},
     {"version", "updates", "of the newest published weights"},
     {"log_ratio", "nats", "mean of log p_theta - log p_ref of what was trained on; on fresh samples the KL to p_ref"},
     {"spread", "nats", "root mean square distance of a trajectory's log Z estimate from its group's mean"},

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <cstdio>
 
+#include "bytes_text.hpp"
 #include "tightrope/base/check.hpp"
 #include "tightrope/comm/weight_board.hpp"
 #include "tightrope/learn/replay_index.hpp"
@@ -9,16 +9,6 @@
 
 namespace tightrope {
 namespace {
-
-std::string bytes_text(int64_t bytes) {
-  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-  return text;
-}
 
 // An objective may ask for what a task cannot supply; groups of one query must come from somewhere.
 void check_needs(const Deck& deck, const Objective& objective, const Task& task) {
@@ -118,7 +108,8 @@ std::string Plan::describe(const Deck& deck) const {
   line("policy", number(parameters) + " parameters, " + bytes_text(4 * parameters));
   line("one-sided memory", bytes_text(window_bytes(0)) + " on trainer 0" +
                                (roles.trainers > 1 ? ", " + bytes_text(window_bytes(1)) + " on the others" : ""));
-  line("training memory", bytes_text(4 * 4 * parameters) + " per trainer (weights, gradient, two moments)");
+  line("training memory", bytes_text(7 * 4 * parameters) +
+                              " per trainer (weights, gradient, two moments; all but the gradient again, to be saved)");
   line("sampling memory", bytes_text(2 * 4 * parameters) + " per searcher (weights, a copy in flight)");
   return text;
 }

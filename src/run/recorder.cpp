@@ -1,8 +1,10 @@
 #include "tightrope/run/recorder.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace tightrope {
 namespace {
@@ -38,6 +40,7 @@ Recorder::Recorder(IoThread& io, const Setup& setup, const Metrics& exact)
             std::max<int64_t>(setup.restart_step, 0)),
       searchers_(static_cast<size_t>(setup.searchers)),
       fresh_(searchers_.size()) {
+  for (size_t s = 0; s < searchers_.size(); ++s) searchers_[s].cursor = setup.first_unit + static_cast<int64_t>(s);
   file_.constants(values_of(exact), exact.vectors());
   open_samples();
 }
@@ -108,9 +111,14 @@ int64_t Recorder::next_unit() const {
   return next;
 }
 
+bool Recorder::stop_asked() const {
+  return std::ranges::any_of(searchers_, [](const SearcherStatus& status) { return status.stop_asked != 0; });
+}
+
 void Recorder::row(const Interval& interval, int64_t step) {
   const Totals now = totals();
   const double n = interval.trajectories, seconds = watch_.seconds(), elapsed = seconds - last_row_seconds_;
+  const double trained_for = elapsed + std::exchange(setup_.row_seconds, 0);
   const double busy = now.busy - last_totals_.busy, idle = now.idle - last_totals_.idle;
   last_row_ = {{"step", static_cast<double>(step)},
                {"seconds", this->seconds()},
@@ -125,7 +133,7 @@ void Recorder::row(const Interval& interval, int64_t step) {
                {"replay_records", interval.replay_records},
                {"replay_fill", share(interval.replay_records, interval.replay_capacity)},
                {"searcher_rate", share(now.samples - last_totals_.samples, elapsed)},
-               {"trainer_rate", share(n, elapsed)},
+               {"trainer_rate", share(n, trained_for)},
                {"searcher_idle", share(idle, busy + idle)},
                {"trainer_idle", share(interval.idle_seconds, interval.busy_seconds + interval.idle_seconds)},
                {"skipped", interval.skipped},
@@ -140,11 +148,13 @@ void Recorder::row(const Interval& interval, int64_t step) {
                {"seconds_backward", interval.backward_seconds},
                {"seconds_optimise", interval.optimise_seconds},
                {"seconds_publish", interval.publish_seconds},
+               {"seconds_checkpoint", interval.checkpoint_seconds},
                {"log_ratio", share(interval.log_ratio, n)},
                {"truncated", share(interval.truncated, n)},
                {"temperature", share(interval.temperature, n)},
                {"searcher_transitions", share(now.transitions - last_totals_.transitions, elapsed)},
-               {"trainer_transitions", share(interval.length, elapsed)}};
+               {"trainer_transitions", share(interval.length, trained_for)}};
+  if (interval.write_seconds > 0) last_row_["checkpoint_bandwidth"] = interval.written_bytes / interval.write_seconds;
   if (setup_.group > 1) {
     last_row_["spread"] = std::sqrt(share(interval.spread, n));
     last_row_["unique"] = share(interval.unique, n);

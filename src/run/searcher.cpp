@@ -1,6 +1,7 @@
 #include "tightrope/run/searcher.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "tightrope/run/clock.hpp"
 #include "tightrope/tasks/evaluation.hpp"
@@ -42,6 +43,7 @@ Searcher::Searcher(const World& world, const Deck& deck, const Plan& plan, const
 bool Searcher::step() {
   const auto control = board_.control();
   stopped_ = control.stop;
+  seen_step_ = control.step;
   if (stopped_ || !send()) return false;
   if (!ready(control)) return false;
   const Stopwatch watch;
@@ -52,6 +54,10 @@ bool Searcher::step() {
   if (lockstep_ && --left_in_phase_ == 0) end_phase();
   send();
   return true;
+}
+
+void Searcher::pass_on_stop() {
+  if (std::exchange(status_.stop_asked, 1) == 0) report();
 }
 
 // Lockstep: weights change at the start of a phase and never within it.

@@ -57,13 +57,13 @@ bool Trainer::step() {
   const bool mine = collected && (lockstep_ || can_draw());
   const bool all = agree(mine);
   others_lack_ = mine && !all;
-  if (!all || stopped_) {
+  if (!all || stops()) {
     if (moved) interval_.busy_seconds += watch.seconds();
     return moved;
   }
   if (!lockstep_ || agree(can_draw())) {
     update();
-    updated_ = true;
+    updated_ = at_boundary_ = true;
     ++updates_in_phase_;
   } else {
     updates_in_phase_ = deck_.updates_per_phase;  // too little to draw from: sample another phase first
@@ -81,6 +81,7 @@ void Trainer::end_phase() {
   ++phase_;
   lanes_done_ = 0;
   updates_in_phase_ = 0;
+  between_phases_ = true;
   publish(false);
 }
 
@@ -118,6 +119,7 @@ bool Trainer::drain() {
 }
 
 void Trainer::deliver(const LaneRecord& record) {
+  between_phases_ = false;
   if (record.kind == RecordKind::phase_end) {
     ++lanes_done_;
     return;
@@ -141,9 +143,12 @@ bool Trainer::can_draw() {
 }
 
 bool Trainer::agree(bool mine) {
-  int64_t votes[2] = {mine, asked_to_stop_};
+  int64_t votes[5] = {mine, !lockstep_ || between_phases_, asked_.checkpoint, asked_.interrupt, asked_.finish};
   if (world_.trainers().size() > 1) world_.trainers().sum(votes);
-  stopped_ = stopped_ || votes[1] > 0;
+  at_boundary_ = votes[1] == world_.trainers().size();
+  agreed_.checkpoint = agreed_.checkpoint || votes[2] > 0;
+  agreed_.interrupt = agreed_.interrupt || votes[3] > 0;
+  agreed_.finish = agreed_.finish || votes[4] > 0;
   return votes[0] == world_.trainers().size();
 }
 

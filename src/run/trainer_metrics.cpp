@@ -103,10 +103,21 @@ std::vector<TrajectoryNote> Trainer::notes() {
   return notes;
 }
 
+void Trainer::count_checkpoints(const CheckpointWriter::Figures& figures) {
+  interval_.checkpoint_seconds += figures.stall_seconds;
+  interval_.written_bytes += figures.bytes;
+  interval_.write_seconds += figures.write_seconds;
+}
+
+double Trainer::skipped() const {
+  double skipped = skipped_before_;
+  for (int lane = 0; lane < plan_.roles.searchers; ++lane) skipped += static_cast<double>(window_.counts(lane).skipped);
+  return skipped;
+}
+
 Interval Trainer::take_interval() {
   Interval taken = std::exchange(interval_, {});
-  for (int lane = 0; lane < plan_.roles.searchers; ++lane)
-    taken.skipped += static_cast<double>(window_.counts(lane).skipped);
+  taken.skipped = skipped();
   taken.refused = static_cast<double>(index_.refused());
   taken.inserted = static_cast<double>(index_.inserted());
   taken.replay_records = static_cast<double>(index_.size());

@@ -1,14 +1,21 @@
 // What a trainer puts into a checkpoint and takes from it.
+#include <cstring>
+#include <type_traits>
+
 #include "tightrope/base/check.hpp"
 #include "tightrope/run/trainer.hpp"
 
 namespace tightrope {
 namespace {
 
-std::vector<float> copy_of(const Tensor& tensor) {
+void copy(const Tensor& tensor, std::vector<float>& values) {
   const float* first = tensor.const_data_ptr<float>();
-  return {first, first + tensor.numel()};
+  values.assign(first, first + tensor.numel());
 }
+
+// IntervalSums as a row of doubles.
+constexpr size_t kSums = sizeof(IntervalSums) / sizeof(double);
+static_assert(sizeof(IntervalSums) % sizeof(double) == 0 && std::is_trivially_copyable_v<IntervalSums>);
 
 Tensor tensor_of(const std::vector<float>& values) {
   return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size())}, at::kFloat).clone();
@@ -18,20 +25,26 @@ Tensor tensor_of(const std::vector<float>& values) {
 
 void Trainer::save(CheckpointData& data) const {
   const ParameterSet& set = policy_->parameters;
-  SavedParameters saved;
+  data.parameters.resize(1);
+  SavedParameters& saved = data.parameters.front();
   saved.name = "policy";
+  saved.rows.clear();
   for (const Parameter& parameter : set.shapes())
     saved.rows.push_back({parameter.name, parameter.group, parameter.shape, parameter.offset});
-  saved.arrays = {{"weights", copy_of(set.flat())},
-                  {"adam_first", copy_of(optimiser_->first_moment())},
-                  {"adam_second", copy_of(optimiser_->second_moment())}};
-  data.parameters.push_back(std::move(saved));
+  copy(set.flat(), saved.arrays["weights"]);
+  copy(optimiser_->first_moment(), saved.arrays["adam_first"]);
+  copy(optimiser_->second_moment(), saved.arrays["adam_second"]);
   data.step = steps_done();
   data.clocks["policy"] = steps_done();
   data.integers["phase"] = phase_;
   data.integers["lanes_done"] = lanes_done_;
   data.integers["updates_in_phase"] = updates_in_phase_;
+  const IntervalSums& sums = interval_;
+  data.sums["interval"].resize(kSums);
+  std::memcpy(data.sums["interval"].data(), &sums, sizeof sums);
+  data.sums["skipped"] = {skipped()};
   data.index = index_.snapshot();
+  data.records.clear();
   data.offsets = {0};
   for (const IndexEntry& entry : data.index.entries) {
     const auto record = window_.view(entry.slot, entry.ticket);
@@ -48,15 +61,24 @@ void Trainer::restore(const CheckpointData& data) {
            std::to_string(saved.arrays.at("weights").size()) + " parameters instead of " +
                std::to_string(policy_->parameters.size()),
            "restart with the deck that is in the checkpoint, or with --run.restart=no");
-  VALIDATE(static_cast<int64_t>(data.index.entries.size()) <= index_.capacity(), "the checkpoint's store does not fit",
-           std::to_string(data.index.entries.size()) + " records",
-           "give replay.bytes and replay.capacity at least their old values");
+  for (const IndexEntry& entry : data.index.entries) {
+    VALIDATE(
+        entry.query >= 0 && entry.query < task_.queries(), "the checkpoint holds other queries",
+        "a record of query " + std::to_string(entry.query) + ", and the task has " + std::to_string(task_.queries()),
+        "restart with the deck that is in the checkpoint, or with --run.restart=no");
+  }
   policy_->parameters.flat().copy_(tensor_of(saved.arrays.at("weights")));
   policy_->parameters.changed();
   optimiser_->restore(data.step, tensor_of(saved.arrays.at("adam_first")), tensor_of(saved.arrays.at("adam_second")));
   phase_ = data.integers.at("phase");
-  lanes_done_ = data.integers.at("lanes_done");
+  // All lanes or none, however many there are now: in lockstep nothing is saved between (at_boundary).
+  lanes_done_ = data.integers.at("lanes_done") == data.searchers ? plan_.roles.searchers : 0;
   updates_in_phase_ = data.integers.at("updates_in_phase");
+  between_phases_ = lanes_done_ == 0;
+  if (const auto sums = data.sums.find("interval"); sums != data.sums.end() && sums->second.size() == kSums)
+    std::memcpy(static_cast<IntervalSums*>(&interval_), sums->second.data(), sizeof(IntervalSums));
+  if (const auto skipped = data.sums.find("skipped"); skipped != data.sums.end())
+    skipped_before_ = skipped->second.at(0);
   index_.restore(data.index);
   for (size_t i = 0; i < data.index.entries.size(); ++i) {
     const auto first = static_cast<size_t>(data.offsets[i]), last = static_cast<size_t>(data.offsets[i + 1]);

@@ -1,13 +1,14 @@
 # The executable as users meet it: each script runs it under mpirun in temporary folders.
 set(program_environment ${mpi_environment} "TIGHTROPE=$<TARGET_FILE:tightrope>" "MPIEXEC=${MPIEXEC_EXECUTABLE}"
     "TIGHTROPE_SOURCE=${CMAKE_SOURCE_DIR}" PYTHONDONTWRITEBYTECODE=1)
-foreach(part command_line deck_errors smoke lockstep restart asynchrony failure progress text)
+foreach(part command_line deck_errors smoke lockstep restart elastic checkpoint stop watchdog
+        asynchrony failure progress text)
   add_test(NAME program_${part} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/program/${part}_test.py)
   set_tests_properties(program_${part} PROPERTIES ENVIRONMENT "${program_environment}" LABELS program TIMEOUT 300
                        PROCESSORS 2)
 endforeach()
 
-add_executable(gradient_tests program/gradient_test.cpp mpi/main.cpp)
+add_executable(gradient_tests program/gradient_test.cpp program/restore_test.cpp mpi/main.cpp)
 target_link_libraries(gradient_tests PRIVATE tightrope_run GTest::gtest)
 target_precompile_headers(gradient_tests REUSE_FROM tightrope_learn)
 foreach(np 1 2 4)

@@ -1,9 +1,10 @@
 """A failure of one rank ends the job within seconds, and what was written by then can be read."""
 import os
 import signal
+import subprocess
 import unittest
 
-from harness import ProgramTest, columns, content, smoke
+from harness import INPUTS, ProgramTest, columns, content, smoke
 
 LIMIT = 10  # seconds to the end of the job
 
@@ -28,6 +29,10 @@ class Failure(ProgramTest):
         self.assertGreaterEqual(len(loss), rows)
         self.assertTrue((step[1:] > step[:-1]).all())
         content(run / (run / "LATEST").read_text().strip())
+        report = subprocess.run([INPUTS.parent / "apps/tightrope-report", run, "--no-plots"], check=False,
+                                capture_output=True, text=True)
+        self.assertEqual(report.returncode, 0, report.stderr)
+        self.assertIn(run.name, report.stdout)
         # And the run goes on from there.
         end = int(step[-1]) + 100
         result = self.succeed(smoke("hypergrid"), f"--run.name={run.name}", "--checkpoint.every=50",
@@ -39,7 +44,7 @@ class Failure(ProgramTest):
         (self.folder / "runs").write_text("a file, not a folder\n")
         result = self.start(smoke("hypergrid"), np=4).wait(LIMIT)
         self.assertNotEqual(result.code, 0, result)
-        self.assertRegex(result.err, r"(?m)^rank 0 on host \S+ at step 0: cannot make the run's folder runs/hypergrid "
+        self.assertRegex(result.err, r"(?m)^rank 0 on host \S+ at step 0: cannot make the folder runs/hypergrid "
                                      r"\(.+\) check the permissions, or choose another with run.folder and run.name$")
 
     def test_a_failure_within_the_run_names_its_step(self):

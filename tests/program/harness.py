@@ -144,7 +144,7 @@ def columns(metrics, group, *names):
 def content(checkpoint):
     """Every dataset, and every attribute that belongs to the state of the run, by path, as bytes."""
     found = {}
-    skipped = {"build", "deck", "seconds"}  # of the program, of the folder, of the clock
+    skipped = {"build", "deck", "seconds", "row_seconds"}  # of the program, of the folder, of the clock
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset):

@@ -1,5 +1,7 @@
 """Lockstep: the same ranks, seed and threads give the same bytes, also across a restart at any update."""
+import os
 import shutil
+import signal
 import unittest
 
 import numpy
@@ -42,6 +44,30 @@ class Lockstep(ProgramTest):
         found = self.run_deck("again", np, *words, "--run.restart=auto")
         self.assert_same_run(whole, found)
         self.assert_same_metrics(whole, found)
+
+    def check_ended(self, np, *words):
+        """Stopped and killed on the way, at moments of chance."""
+        words = (*words, "--trainer.steps=2000", "--checkpoint.every=70")
+        whole = self.run_deck("whole", np, *words)
+        for sent in (signal.SIGUSR1, signal.SIGKILL):
+            name = sent.name
+            job = self.start(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words, np=np)
+            part = self.folder / "runs" / name
+            self.wait_for(lambda part=part: (part / "LATEST").exists(), 60, "a checkpoint")
+            os.kill(job.ranks()[np - 1], sent)  # one is enough
+            result = job.wait(60)
+            if sent == signal.SIGUSR1:
+                self.assertEqual(result.code, 75, result)
+            else:
+                self.assertNotIn(result.code, (0, 75), result)
+            self.run_deck(name, np, *words, "--run.restart=auto")
+            self.assert_same_run(whole, part, 2000)
+            self.assert_same_metrics(whole, part)
+
+    def test_ended_on_the_way(self):
+        for np, words in ((1, ()), (2, ()), (4, ("--world.trainers=2", "--run.interval=30"))):
+            with self.subTest(np=np):
+                self.check_ended(np, *words)
 
     def test_one_rank(self):
         self.check(1)

@@ -1,4 +1,5 @@
-"""Restarts that cannot be are refused in a sentence; a damaged checkpoint is passed over for the one before it."""
+"""Restarts that cannot be are refused in a sentence; a damaged checkpoint is passed over for the one before it.  Other
+ranks: elastic_test.py."""
 import unittest
 
 from harness import ProgramTest, columns, smoke
@@ -17,14 +18,9 @@ class Restart(ProgramTest):
 
     def test_refusals(self):
         newest = self.first_run() / "checkpoint-200.h5"
-        self.assertIn("was written by 2 ranks, 1 trainers, 1 searchers (this run has 4 ranks, 1 trainers, 3 searchers)"
-                      " start as many", self.refuse(newest, np=4))
-        self.assertIn("was written by 2 ranks, 1 trainers, 1 searchers (this run has 2 ranks, 2 trainers, 2 searchers)",
-                      self.refuse(newest, "--world.trainers=2"))
         self.assertIn("holds another task (hypergrid) restart with the deck that is in it",
                       self.refuse(newest, deck="bits"))
         self.assertIn("the checkpoint holds another policy", self.refuse(newest, "--policy.width=32"))
-        self.assertIn("the checkpoint's store does not fit", self.refuse(newest, "--replay.capacity=100"))
         self.assertIn("absent.h5", self.refuse(self.folder / "absent.h5"))
         (self.folder / "text.h5").write_text("no checkpoint\n")
         self.assertIn("text.h5", self.refuse(self.folder / "text.h5"))

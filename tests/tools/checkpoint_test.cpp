@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <random>
 
 #include "file_fixture.hpp"
 #include "tightrope/base/hdf5.hpp"
@@ -39,8 +41,9 @@ void fill_store(CheckpointData& data, int rank) {
     data.offsets.push_back(data.offsets.back() + 8 * (i + 1));
   }
   data.records.resize(static_cast<size_t>(data.offsets.back()), std::byte{static_cast<uint8_t>(rank)});
-  data.index.counters = {rank, 10 * rank, 7};
+  data.index.counters = {rank, 10 * rank, 7, 6, 5, 4, 3, 2, 1, 0, 0};
   data.own["visits"].assign(static_cast<size_t>(rank), 42);
+  data.sums["interval"] = {0.5 * rank, 1};
 }
 
 CheckpointData example(const mpi::Comm& comm, int64_t step, size_t weights = 1001) {
@@ -67,6 +70,9 @@ CheckpointData example(const mpi::Comm& comm, int64_t step, size_t weights = 100
 
 void expect_equal(const CheckpointData& a, const CheckpointData& b) {
   EXPECT_EQ(a.deck, b.deck);
+  EXPECT_EQ(a.task, b.task);
+  EXPECT_EQ(a.ranks, b.ranks);
+  EXPECT_EQ(a.trainers, b.trainers);
   EXPECT_EQ(a.build, b.build);
   EXPECT_EQ(a.step, b.step);
   EXPECT_EQ(a.searchers, b.searchers);
@@ -85,6 +91,7 @@ void expect_equal(const CheckpointData& a, const CheckpointData& b) {
   EXPECT_EQ(a.offsets, b.offsets);
   EXPECT_EQ(a.index.counters, b.index.counters);
   EXPECT_EQ(a.own, b.own);
+  EXPECT_EQ(a.sums, b.sums);
   ASSERT_EQ(a.index.entries.size(), b.index.entries.size());
   for (size_t i = 0; i < a.index.entries.size(); ++i) {
     const IndexEntry &x = a.index.entries[i], &y = b.index.entries[i];
@@ -95,14 +102,15 @@ void expect_equal(const CheckpointData& a, const CheckpointData& b) {
 
 class Checkpoints : public SharedFolder {
  protected:
-  std::string write(int64_t step, int64_t keep = 3) {
-    const std::string file = write_checkpoint(world_, folder_, example(world_, step), keep);
+  std::string write(int64_t step, int64_t keep = 3, int64_t keep_every = 0) {
+    const auto written = write_checkpoint(world_, {folder_, "", keep, keep_every}, example(world_, step));
     world_.barrier();
-    return file;
+    return written.path;
   }
-  std::string find() {
+  std::string find() { return find({folder_}); }
+  std::string find(const std::vector<std::string>& folders) {
     said_.clear();
-    return find_checkpoint(folder_, [&](const std::string& sentence) { said_ += sentence + "\n"; });
+    return find_checkpoint(folders, [&](const std::string& sentence) { said_ += sentence + "\n"; });
   }
   // Rank 0 changes something on the disk while the others wait.
   template <class Change>
@@ -133,6 +141,40 @@ TEST_F(Checkpoints, TheLastFewAreKeptAndLatestNamesTheNewest) {
   EXPECT_TRUE(fs::exists(path("checkpoint-40.h5")));
 }
 
+TEST_F(Checkpoints, TheFirstOfEachSpanStaysForGood) {
+  for (const int64_t step : {10, 30, 95, 110, 120, 190, 310, 320, 330, 340}) write(step, 2, 100);
+  std::vector<int64_t> left;
+  for (int64_t step = 0; step <= 340; ++step) {
+    if (fs::exists(path("checkpoint-" + std::to_string(step) + ".h5"))) left.push_back(step);
+  }
+  EXPECT_EQ(left, (std::vector<int64_t>{110, 310, 330, 340}));
+}
+
+TEST_F(Checkpoints, ALocalLevelIsDrainedAndFound) {
+  const std::string near = path("near"), far = path("far");
+  on_disk([&] {
+    for (const auto& folder : {near, far}) fs::create_directories(folder);
+  });
+  const CheckpointPlace place{far, near, 9, 0};
+  for (const int64_t step : {10, 20}) {
+    const auto written = write_checkpoint(world_, place, example(world_, step));
+    EXPECT_EQ(written.path, far + "/checkpoint-" + std::to_string(step) + ".h5");
+    if (world_.rank() == 0) EXPECT_EQ(written.bytes, static_cast<int64_t>(fs::file_size(written.path)));
+    world_.barrier();
+  }
+  EXPECT_FALSE(fs::exists(near + "/checkpoint-10.h5"));
+  EXPECT_TRUE(fs::exists(far + "/checkpoint-10.h5"));
+  EXPECT_EQ(find({far, near}), far + "/checkpoint-20.h5");  // its LATEST was written last
+  on_disk([&] {                                             // killed before step 20 was copied
+    fs::remove(far + "/checkpoint-20.h5");
+    std::ofstream(far + "/LATEST") << "checkpoint-10.h5\n";
+    fs::last_write_time(far + "/LATEST", fs::last_write_time(near + "/LATEST") - std::chrono::seconds(5));
+  });
+  EXPECT_EQ(find({far, near}), near + "/checkpoint-20.h5");
+  expect_equal(example(world_, 20), read_checkpoint(near + "/checkpoint-20.h5", world_.rank()));
+  EXPECT_EQ(find({far, ""}), far + "/checkpoint-10.h5");
+}
+
 TEST_F(Checkpoints, WhatIsDamagedIsSkippedWithASentence) {
   for (const int64_t step : {1, 2, 3, 4}) write(step, 9);
   on_disk([&] {
@@ -153,7 +195,7 @@ TEST_F(Checkpoints, WhatIsDamagedIsSkippedWithASentence) {
 
 TEST_F(Checkpoints, AnEmptyFolderHasNone) {
   EXPECT_EQ(find(), "");
-  EXPECT_EQ(find_checkpoint(path("nowhere"), [](const std::string&) {}), "");
+  EXPECT_EQ(find({path("nowhere"), ""}), "");
 }
 
 TEST_F(Checkpoints, OtherFilesAndNewerFormatsAreRefused) {
@@ -177,12 +219,66 @@ TEST_F(Checkpoints, ATrainerTooManyIsRefused) {
                   "it was written by " + std::to_string(world_.size()) + " trainers"));
 }
 
+TEST_F(Checkpoints, DraftsOfKilledRunsAreRemoved) {
+  on_disk([&] { std::ofstream(path("checkpoint-9.h5.tmp")) << "left by a kill"; });
+  write(10);
+  EXPECT_FALSE(fs::exists(path("checkpoint-9.h5.tmp")));
+}
+
+// Another number of trainers: each new one takes what it owns from all stores.
+TEST_F(Checkpoints, StoresAreSharedOutAnew) {
+  const std::string file = write(5);
+  std::vector<int64_t> sizes;
+  for (int64_t store = 0; store < 2; ++store) {
+    ReplayMerge merge({}, 1000, store, 2, [](int64_t, int64_t id) { return -id % 2; });
+    const CheckpointData data = read_checkpoint(file, merge);
+    EXPECT_EQ(data.parameters[0].arrays, example(world_, 5).parameters[0].arrays);
+    EXPECT_EQ(data.sums.at("interval")[1], world_.size());
+    ASSERT_EQ(data.offsets.size(), data.index.entries.size() + 1);
+    for (size_t i = 0; i < data.index.entries.size(); ++i) {
+      const IndexEntry& entry = data.index.entries[i];
+      EXPECT_EQ(-entry.id % 2, store);
+      EXPECT_EQ(data.offsets[i + 1] - data.offsets[i], 8 * (1 - entry.id));
+      EXPECT_EQ(data.records[static_cast<size_t>(data.offsets[i])], std::byte{static_cast<uint8_t>(entry.query)});
+    }
+    sizes.push_back(static_cast<int64_t>(data.index.entries.size()));
+  }
+  EXPECT_EQ(sizes[0] + sizes[1], 5 * world_.size() * (world_.size() - 1) / 2);
+}
+
+// A flipped bit is found, or it is where nothing is: then everything still comes back.
+TEST_F(Checkpoints, AThousandFlippedBits) {
+  if (world_.size() > 1) GTEST_SKIP() << "one rank is enough";
+  CheckpointData whole_data = example(world_, 1);
+  fill_store(whole_data, 3);
+  const std::string file = write_checkpoint(world_, {folder_, "", 1, 0}, whole_data).path, other = path("flipped.h5");
+  std::ifstream in(file, std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), {});
+  std::mt19937_64 random(5);
+  int found = 0;
+  for (int i = 0; i < 1000; ++i) {
+    std::string bytes = whole;
+    const uint64_t bit = random() % (8 * bytes.size());
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    std::ofstream(other, std::ios::binary | std::ios::trunc) << bytes;
+    SCOPED_TRACE("bit " + std::to_string(bit));
+    CheckpointData data;
+    const std::string problem = message_of([&] { data = read_checkpoint(other, 0); });
+    if (problem == "no failure") {
+      expect_equal(whole_data, data);
+    } else {
+      ++found;
+    }
+  }
+  EXPECT_GT(found, 500);
+}
+
 TEST_F(Checkpoints, AFullDiskLeavesTheOldOne) {
   const std::string old = write(1);
   std::string problem;
   {
     const FileLimit limit(100000);
-    problem = message_of([&] { write_checkpoint(world_, folder_, example(world_, 2, 200000), 1); });
+    problem = message_of([&] { write_checkpoint(world_, {folder_, "", 1, 0}, example(world_, 2, 200000)); });
   }
   EXPECT_TRUE(has(problem, "checkpoint-2.h5.tmp"));
   world_.barrier();

@@ -1,6 +1,6 @@
 # Files and tools: metrics.h5 and checkpoints on 1, 2 and 4 ranks, tightrope-report, the recipes of docs/hdf5.md.
 set(metrics_sources metrics_file.cpp metrics_columns.cpp)
-set(checkpoint_sources checkpoint.cpp checkpoint_format.cpp checkpoint_folder.cpp)
+set(checkpoint_sources checkpoint.cpp checkpoint_format.cpp checkpoint_folder.cpp checkpoint_read.cpp)
 list(TRANSFORM metrics_sources PREPEND ${CMAKE_SOURCE_DIR}/src/run/)
 list(TRANSFORM checkpoint_sources PREPEND ${CMAKE_SOURCE_DIR}/src/run/)
 

@@ -31,10 +31,13 @@ class Session {
 // Runs body; an exception that escapes it is printed with rank, host and step, and ends the whole job
 // (MPI_Abort, exit code 1).  Returns what body returns.
 int guarded(const std::function<int()>& body);
-void set_step(int64_t step);  // for the message of guarded(); any thread
+void set_step(int64_t step);                // for the message of guarded(); any thread
+void complain(const std::string& problem);  // one line on stderr, with rank, host and step; any thread
+[[noreturn]] void abort_job();              // MPI_Abort, exit code 1; any thread
 
 // Names the wait that this rank's main thread is about to enter, for a watchdog: "MPI_Barrier", "lane 3 is full".
-// `what` must be a literal or outlive the scope.  The calls below that can block do this themselves.
+// `what` must be a literal or outlive the scope.  The calls below that can block do this themselves; of other threads
+// nothing is noted.
 class Waiting {
  public:
   explicit Waiting(const char* what);

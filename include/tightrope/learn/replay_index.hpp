@@ -98,10 +98,14 @@ class ReplayIndex {
   int64_t refused() const { return refused_; }  // by policy or as duplicates
   int64_t evicted() const { return evicted_; }
 
+  // Places in Snapshot::counters.
+  struct Counters {
+    enum Place : size_t { next_ticket, inserted, drawn, refused, evicted, draws, newest, step, demand, count };
+  };
   // Everything that a restart needs, in an order that does not depend on hashing.
   struct Snapshot {
     std::vector<IndexEntry> entries;  // ascending ticket
-    std::vector<int64_t> counters;    // then two lengths and the queries still to come in the two epochs
+    std::vector<int64_t> counters;    // Counters, then two lengths and the queries still to come in the two epochs
   };
   Snapshot snapshot() const;
   void restore(const Snapshot& snapshot);  // slots are kept as they are; afterwards as if never interrupted
@@ -124,7 +128,7 @@ class ReplayIndex {
 
   class Uniforms;
 
-  // In the order of Snapshot::counters.
+  // In the order of Counters.
   template <class Self>
   static auto counters(Self& self) {
     return std::tie(self.next_ticket_, self.inserted_, self.drawn_, self.refused_, self.evicted_, self.draws_,

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tightrope/base/mpi.hpp"
-#include "tightrope/learn/replay_index.hpp"
+#include "tightrope/learn/replay_merge.hpp"
 
 namespace tightrope {
 
@@ -44,21 +44,44 @@ struct CheckpointData {
   std::vector<int64_t> offsets;    // (entries + 1) into records, from 0
   ReplayIndex::Snapshot index;
   std::map<std::string, std::vector<int64_t>> own;  // anything else, by name
+  std::map<std::string, std::vector<double>> sums;  // what adds up over the trainers, by name
+  int64_t left_out = 0;                             // read: records that the new stores had no room for
 };
 
-// Collective over the trainers (a communicator of the I/O thread's own).  Returns the path of the file.  Keeps the
-// `keep` checkpoints written last.  Throws Failure, naming file and dataset, where anything could not be written or
-// read back; the checkpoints before are then still there.
-std::string write_checkpoint(const mpi::Comm& trainers, const std::string& folder, const CheckpointData& data,
-                             int64_t keep);
+// Where checkpoints go, and which of them stay.
+struct CheckpointPlace {
+  std::string folder;
+  std::string local;       // of the trainers' node: written there first, then copied to `folder`; "" = none
+  int64_t keep = 1;        // that were written last
+  int64_t keep_every = 0;  // updates: the first one of each such span after the first stays for good; 0 = none
+};
+
+struct WrittenCheckpoint {
+  std::string path;    // in the folder
+  int64_t bytes = 0;   // of the file
+  double seconds = 0;  // until all of it was on the disk, the local one where there is one
+};
+
+// Collective over the trainers (a communicator of the I/O thread's own).  Throws Failure, naming file and dataset,
+// where anything could not be written or read back; the checkpoints before are then still there.
+WrittenCheckpoint write_checkpoint(const mpi::Comm& trainers, const CheckpointPlace& place, const CheckpointData& data);
 
 // What trainer `trainer` of the same number of trainers needs.  Every checksum is verified.  Throws Failure for a
 // file that is damaged, that is no checkpoint, or that a newer program wrote.  That deck and sizes fit is for the
 // caller to say: the file's own are in the answer.
 CheckpointData read_checkpoint(const std::string& path, int64_t trainer);
 
-// The checkpoint to restart from: what LATEST names, else the complete one of the highest step; "" where there is
-// none.  Reads and verifies it whole; says in a sentence which damaged ones were skipped.  One rank calls.
-std::string find_checkpoint(const std::string& folder, const std::function<void(const std::string&)>& say);
+// What a trainer needs whose store has other records than any of those that wrote the file: it reads their stores one
+// by one and takes what `merge` says.  `sums` are those of all; `own` is left out.
+CheckpointData read_checkpoint(const std::string& path, ReplayMerge& merge);
+
+// The same without parameters and stores.
+CheckpointData read_checkpoint_head(const std::string& path);
+
+// The checkpoint to restart from: what the newest LATEST of the folders names, else the other's, else the complete one
+// of the highest step; "" where there is none.  Folders may be empty or absent.  Reads and verifies it whole; says in a
+// sentence which damaged ones were skipped.  One rank calls.
+std::string find_checkpoint(const std::vector<std::string>& folders,
+                            const std::function<void(const std::string&)>& say);
 
 }  // namespace tightrope

@@ -23,7 +23,8 @@ struct RunDeck {
   int64_t seed = 1;
   int64_t interval = 100;         // updates per metrics row
   std::string progress = "auto";  // auto | always | never
-  double wall_time = 0;           // seconds; 0 = as long as it takes
+  double wall_time = 0;           // seconds; 0 = no end
+  double watchdog = 3600;         // seconds; 0 = none
   void fields(FieldList& f);
 };
 
@@ -70,8 +71,11 @@ struct ExploreDeck {
 
 struct CheckpointDeck {
   static constexpr const char* section = "checkpoint";
-  int64_t every = 0;  // updates; 0 = only at the end
+  int64_t every = 0;   // updates; 0 = only at the end
+  double minutes = 0;  // 0 = never for the time that has passed
   int64_t keep = 2;
+  int64_t keep_every = 0;     // updates; 0 = none for good
+  std::string folder, local;  // "" = the run's folder; "" = one level
   void fields(FieldList& f);
 };
 

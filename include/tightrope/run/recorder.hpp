@@ -22,7 +22,9 @@ class Recorder {
     int64_t steps = 0, batch = 0, group = 1, searchers = 1;
     std::vector<std::string> reward_parts;
     int64_t restart_step = -1;  // -1 = a new run
+    int64_t first_unit = 0;     // that no searcher had begun then
     double seconds_before = 0;  // of the run before a restart
+    double row_seconds = 0;     // of these, since its last row
     bool progress = false;
   };
   Recorder(IoThread& io, const Setup& setup, const Metrics& exact);
@@ -34,7 +36,13 @@ class Recorder {
   void close() { file_.close(); }
 
   int64_t next_unit() const;  // the first unit that no searcher has begun
+  bool stop_asked() const;    // of any searcher, by a signal
+  // The run ends here, before its last step: what is evaluated of this version is trainer 0's alone.
+  void ends_at(int64_t step) { setup_.steps = step; }
   double seconds() const { return setup_.seconds_before + watch_.seconds(); }
+  double row_seconds() const {
+    return setup_.row_seconds + watch_.seconds() - last_row_seconds_;
+  }                             // since the last row
   std::string summary() const;  // the last row in words
   const std::string& note() const { return file_.note(); }
 

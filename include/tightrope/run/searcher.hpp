@@ -24,6 +24,7 @@ struct SearcherStatus {
   int64_t evaluation = -1;  // number of the evaluation: version / evaluation.every; -1 = none yet
   int64_t evaluation_version = -1;
   int64_t fresh_bytes = 0;
+  int64_t stop_asked = 0;  // 1: a signal asked its rank for a stop
 };
 
 class Searcher {
@@ -36,8 +37,10 @@ class Searcher {
   Searcher(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
            WeightBoard& board, const Start& start);
 
-  bool step();  // false: nothing to do now
+  bool step();          // false: nothing to do now
+  void pass_on_stop();  // tells trainer 0 of a signal, once
   bool stopped() const { return stopped_; }
+  int64_t seen_step() const { return seen_step_; }  // the newest update of trainer 0 that it knows of
   void idle(double seconds) { status_.idle_seconds += seconds; }
 
  private:
@@ -77,6 +80,7 @@ class Searcher {
   std::vector<std::byte> evaluation_;  // the newest, packed
   std::vector<Lane> lanes_;            // [trainer]
   int64_t phase_ = 0, left_in_phase_ = 0, last_evaluation_ = -1;
+  int64_t seen_step_ = 0;
   bool stopped_ = false;
 };
 

@@ -14,14 +14,15 @@
 #include "tightrope/comm/world.hpp"
 #include "tightrope/learn/optimiser.hpp"
 #include "tightrope/learn/replay_index.hpp"
-#include "tightrope/run/checkpoint.hpp"
+#include "tightrope/run/checkpoint_writer.hpp"
 #include "tightrope/run/clock.hpp"
 #include "tightrope/run/decks.hpp"
 
 namespace tightrope {
 
-// Sums over one metrics interval, of this trainer; merged over the trainers when a row is written.
-struct Interval {
+// Sums over one metrics interval, of this trainer, that a restart goes on with; merged over the trainers when a row is
+// written.
+struct IntervalSums {
   static constexpr int kBins = 16;  // 0, 1, 2-3, 4-7, ...: see docs/hdf5.md
   static constexpr int kParts = 8;  // of a reward, at most
   double loss = 0, log_z = 0, log_reward = 0, length = 0, trajectories = 0;
@@ -29,11 +30,17 @@ struct Interval {
   double reward_parts[kParts] = {};
   double grad_norm = 0, updates = 0;
   double staleness = 0, uses = 0;
+  double staleness_bins[kBins] = {}, uses_bins[kBins] = {}, residual_bins[kBins] = {};
+};
+
+// The same with what belongs to this process alone.
+struct Interval : IntervalSums {
   double busy_seconds = 0, idle_seconds = 0;
   double drain_seconds = 0, draw_seconds = 0, score_seconds = 0, backward_seconds = 0, optimise_seconds = 0;
-  double publish_seconds = 0;  // these are parts of busy_seconds
+  double publish_seconds = 0;                   // these are parts of busy_seconds
+  double checkpoint_seconds = 0;                // stood still for checkpoints
+  double written_bytes = 0, write_seconds = 0;  // of the checkpoints that were finished; trainer 0's
   double replay_records = 0, replay_capacity = 0, inserted = 0, skipped = 0, refused = 0;  // totals so far
-  double staleness_bins[kBins] = {}, uses_bins[kBins] = {}, residual_bins[kBins] = {};
 };
 
 // A record in words.
@@ -46,6 +53,13 @@ struct TrajectoryNote {
   std::string text;
 };
 
+// What the outside asks of a run while it goes on: signals, files, the clock.
+struct Request {
+  bool checkpoint = false;  // write one and go on
+  bool interrupt = false;   // write one and stop: the run is not finished
+  bool finish = false;      // end as if this update were the last
+};
+
 class Trainer {
  public:
   Trainer(const World& world, const Deck& deck, const Plan& plan, const Task& task, ReplayWindow& window,
@@ -54,12 +68,20 @@ class Trainer {
   // Puts the first weights on the board.  Call once, after restore() where there is a checkpoint.
   void begin();
   bool step();  // false: nothing to do now; true: one update, or records moved
-  bool finished() const { return steps_done() >= deck_.steps || stopped_; }
-  void ask_to_stop() { asked_to_stop_ = true; }  // any trainer: all stop together at their next step()
+  bool done() const { return steps_done() >= deck_.steps; }
+  bool finished() const { return done() || stops(); }
   int64_t steps_done() const { return optimiser_->steps_done(); }
+
+  // What one trainer is asked for in its step(), all trainers are; agreed() says it until answered().
+  void ask(const Request& request) { asked_ = request; }
+  const Request& agreed() const { return agreed_; }
+  void answered() { agreed_.checkpoint = false; }
+  // Whether all trainers can be saved as they are now: in lockstep only after an update and between phases.
+  bool at_boundary() const { return at_boundary_; }
   int64_t phase() const { return phase_; }
   bool at_update() const { return updated_; }  // the last step() made an update
   void idle(double seconds) { interval_.idle_seconds += seconds; }
+  void count_checkpoints(const CheckpointWriter::Figures& figures);
   void publish(bool stop);  // trainer 0 only, elsewhere nothing
   Policy& policy() { return *policy_; }
 
@@ -71,12 +93,14 @@ class Trainer {
 
   void save(CheckpointData& data) const;
   void restore(const CheckpointData& data);
+  int64_t capacity() const { return index_.capacity(); }  // of the store, in records
 
  private:
   bool drain();
   void deliver(const LaneRecord& record);
   bool can_draw();
   bool agree(bool mine);
+  bool stops() const { return at_boundary_ && (agreed_.interrupt || agreed_.finish); }
   void update();
   std::vector<IndexEntry> draw();
   void learn(std::span<const IndexEntry> drawn, const Batch& part);
@@ -84,6 +108,7 @@ class Trainer {
   void count(std::span<const IndexEntry> drawn, const Batch& part, const Scores& scores, const ObjectiveResult& result);
   Batch gather(const std::vector<IndexEntry>& drawn);
   void end_phase();
+  double skipped() const;  // trajectories lost in the lanes, so far
 
   const World& world_;
   const Task& task_;
@@ -99,12 +124,15 @@ class Trainer {
   std::unique_ptr<Collective> collective_;
   ReplayIndex index_;
   Interval interval_;
+  double skipped_before_ = 0;  // before a restart
   bool updated_ = false;
-  bool asked_to_stop_ = false, stopped_ = false;
+  Request asked_, agreed_;
+  bool at_boundary_ = false;
   bool others_lack_ = false;  // async: another trainer waits for records, so no searcher may wait for this one
   int next_lane_ = 0;         // async: whose turn it is
   // Lockstep: the phase being collected or trained on, how many lanes have delivered it whole, updates made in it.
   int64_t phase_ = 1, lanes_done_ = 0, updates_in_phase_ = 0;
+  bool between_phases_ = true;  // nothing of phase_ has arrived yet
 };
 
 }  // namespace tightrope
