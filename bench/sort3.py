@@ -18,12 +18,16 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VARIANTS = {
     "tba": [],
-    "tba-m50": ["--replay.recent_fraction=0.5", "--replay.samples_per_insert=2"],
-    "tba-m25": ["--replay.recent_fraction=0.25", "--replay.samples_per_insert=4"],
+    "tba-m50": ["--replay.recent_fraction=0.5", "--replay.samples_per_insert=1"],
+    "tba-m25": ["--replay.recent_fraction=0.25", "--replay.samples_per_insert=2"],
     "tba-beta05": ["--objective.temperature=0.05"],
     "tba-beta20": ["--objective.temperature=0.2"],
-    "lockstep": ["--run.mode=lockstep", "--trainer.updates_per_phase=2", "--searcher.batches_per_phase=1"],
-    "rloo": ["--objective.kind=rloo", "--trainer.clip=1"],
+    "tba-fresh": ["--searcher.samples_per_query=8", "--replay.within=uniform", "--replay.samples_per_insert=1",
+                  "--searcher.batch=32"],
+    "lockstep": ["--run.mode=lockstep", "--trainer.updates_per_phase=1", "--searcher.batches_per_phase=2"],
+    # On policy: every completion is trained on, once.
+    "rloo": ["--objective.kind=rloo", "--trainer.clip=1", "--searcher.samples_per_query=8", "--replay.within=uniform",
+             "--replay.samples_per_insert=1", "--searcher.batch=32"],
 }
 SLICE = 0.2  # seconds that a slowed searcher runs at a time
 
