@@ -25,18 +25,24 @@ first_python() {
 can_be_root() { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# mpi_launch RANKS COMMAND...: mpirun; where the cores are fewer than the ranks, the ranks share them politely.
-mpi_launch() {
-  local ranks=$1 flags=()
-  shift
+# prepare_mpi RANKS: sets `mpi_flags` for mpirun.  Where cores are fewer than ranks, the ranks share them politely.
+prepare_mpi() {
+  mpi_flags=()
   if [ "$(id -u)" = 0 ]; then  # Open MPI refuses root unless told twice
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi
-  if [ "$(nproc)" -lt "$ranks" ]; then
-    flags=(--oversubscribe --bind-to none)
+  if [ "$(nproc)" -lt "$1" ]; then
+    mpi_flags=(--oversubscribe --bind-to none)
     export OMPI_MCA_mpi_yield_when_idle=1
   fi
-  mpirun -n "$ranks" "${flags[@]}" "$@"
+}
+
+# mpi_launch RANKS COMMAND...
+mpi_launch() {
+  local ranks=$1
+  shift
+  prepare_mpi "$ranks"
+  mpirun -n "$ranks" "${mpi_flags[@]}" "$@"
 }
 
 # configure_and_build PRESET [TARGET...]

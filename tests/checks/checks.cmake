@@ -7,8 +7,9 @@ add_test(NAME check_format COMMAND ${checks}/format.sh ${CMAKE_SOURCE_DIR})
 add_test(NAME check_deck_page COMMAND ${checks}/deck_page.sh $<TARGET_FILE:tightrope> ${CMAKE_SOURCE_DIR}/docs/deck.md)
 add_test(NAME check_summary COMMAND ${Python3_EXECUTABLE} ${checks}/summary_test.py)
 add_test(NAME check_smollm2 COMMAND /usr/bin/python3 ${checks}/smollm2_test.py)  # needs NumPy: Debian's Python
+add_test(NAME check_simulate COMMAND ${Python3_EXECUTABLE} ${checks}/simulate_test.py)
 set_tests_properties(check_layers check_budgets check_links check_format check_deck_page check_summary check_smollm2
-                     PROPERTIES LABELS checks SKIP_RETURN_CODE 77 TIMEOUT 60)
+                     check_simulate PROPERTIES LABELS checks SKIP_RETURN_CODE 77 TIMEOUT 60)
 
 # The NCCL collective is compiled and linked in every build on a machine that can, so that it does not rot.
 find_package(CUDAToolkit QUIET)

@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
-# Tests on a real Slurm of two nodes on this machine.
-# usage: check.sh job FOLDER_OF_PROGRAMS     submits jobs/slurm.sbatch with a smoke deck, checks exit code and metrics
-#        check.sh mpi FOLDER_OF_PROGRAMS     mpi_tests over both nodes
+# Tests on a real Slurm of two nodes on this machine, with the repository's own jobs/*.
+# usage: check.sh PART FOLDER_OF_PROGRAMS
+#   job      jobs/slurm.sbatch from start to end: exit code, metrics
+#   requeue  SIGUSR1 before the time limit: checkpoint, exit code 75, requeue, restart, done
+#   kill     kill -9 of a rank, once a checkpoint is there: requeue, restart, done; scancel: no requeue
+#   array    jobs/slurm_array.sbatch: three runs, and the report over them
+#   chain    jobs/slurm_chain.sh: a job that is stopped, and one that goes on
+#   mpi      mpi_tests over both nodes
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$2
@@ -23,16 +28,122 @@ trap cleanup EXIT
 export SLURM_CONF=$work/cluster/slurm.conf
 # The nodes share this machine: UCX must not find the memory between them, and waiting ranks leave the cores to others.
 export UCX_TLS=tcp,self OMPI_MCA_mpi_yield_when_idle=1
+export TIGHTROPE=$bin/tightrope
+export SBATCH_TIMELIMIT=5
+deck=inputs/smoke/hypergrid.ini
+here_run=(--run.folder="$work" --run.name=run)
+cd "$here/../.."
+
+fail() {
+  echo "failed: $*"
+  tail -n 20 "$work"/*.out || true
+  scontrol show job || true
+  exit 1
+}
+
+# wait_until SECONDS WHAT COMMAND...
+wait_until() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    [ $SECONDS -lt $end ] || fail "$what: not in time"
+    sleep 0.2
+  done
+}
+
+field() { scontrol show job -o "$1" | grep -o "\b$2=[^ ]*" | head -n 1 | cut -d = -f 2; }  # field JOB NAME
+is() { [ "$(field "$1" "$2")" = "$3" ]; }                                                  # is JOB NAME VALUE
+ended() { case $(field "$1" JobState) in COMPLETED | FAILED | CANCELLED | TIMEOUT) ;; *) false ;; esac; }
+done_well() {  # done_well JOB SECONDS: waits for its end
+  wait_until "$2" "the end of job $1" ended "$1"
+  { is "$1" JobState COMPLETED && is "$1" ExitCode 0:0; } || fail "job $1 did not end well"
+}
+said() { grep -q -- "$1" "$work"/*.out || fail "no line with: $1"; }
+
+# metrics RUN STEPS RESTARTS: the run's metrics.h5 ends at that step, says so many restarts and has no row twice.
+metrics() {
+  /usr/bin/python3 - "$work/$1/metrics.h5" "$2" "$3" <<'END' || fail "metrics.h5 of $1"
+import sys, h5py
+with h5py.File(sys.argv[1], "r") as file:
+    steps, restarts = file["training/step"][:], file.attrs["restarts"]
+lines = [line for line in (restarts if isinstance(restarts, str) else "\n".join(restarts)).splitlines() if line]
+print(f"steps {steps[0]:.0f} to {steps[-1]:.0f} in {len(steps)} rows, restarts: {lines}")
+assert steps[-1] == int(sys.argv[2]) and len(lines) == int(sys.argv[3]) and (steps[1:] > steps[:-1]).all()
+END
+}
+
+submit() { sbatch --parsable --ntasks-per-node=1 --output="$work/job-%j.out" "$@"; }
+
+# requeued JOB: waits until it is queued again, and starts it at once; Slurm would hold it for two minutes.
+requeued() {
+  wait_until 60 "a requeue of job $1" is "$1" Restarts 1
+  wait_until 30 "job $1 pending" is "$1" JobState PENDING
+  scontrol update JobId="$1" StartTime=now TimeLimit=5
+}
 
 job() {
-  local out=$work/job.out
-  cd "$here/../.."
-  TIGHTROPE=$bin/tightrope sbatch --wait --time=5 --ntasks-per-node=1 --output="$out" jobs/slurm.sbatch \
-    inputs/smoke/hypergrid.ini --run.folder="$work" --run.name=run || { cat "$out"; echo "the job failed"; exit 1; }
-  tail -n 3 "$out"
-  [ -s "$work/run/metrics.h5" ] || { echo "the job left no metrics.h5 in its run folder"; ls -R "$work/run"; exit 1; }
-  scontrol show job | grep -E 'JobState|NodeList=n|ExitCode'
-  scontrol show job | grep -q 'JobState=COMPLETED' && scontrol show job | grep -q 'ExitCode=0:0'
+  local id
+  id=$(submit jobs/slurm.sbatch "$deck" "${here_run[@]}")
+  done_well "$id" 200
+  is "$id" NodeList 'n[1-2]' || fail "not on two nodes"
+  metrics run 300 0
+}
+
+requeue() {
+  local id
+  id=$(submit --time=1 --signal=USR1@40 jobs/slurm.sbatch "$deck" "${here_run[@]}" --trainer.steps=20000)
+  requeued "$id"
+  said "not finished (SIGUSR1)"
+  said "exit code 75"
+  done_well "$id" 120
+  said "restarted at step"
+  metrics run 20000 1
+}
+
+kill_rank() {
+  local id rank=1 pid
+  id=$(submit jobs/slurm.sbatch "$deck" "${here_run[@]}" --trainer.steps=20000 --checkpoint.every=500)
+  wait_until 60 "a checkpoint" test -s "$work/run/LATEST"
+  for pid in $(pidof "$TIGHTROPE"); do
+    tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "SLURM_PROCID=$rank" && kill -9 "$pid"
+  done
+  requeued "$id"
+  done_well "$id" 120
+  said "restarted at step"
+  metrics run 20000 1
+
+  id=$(submit jobs/slurm.sbatch "$deck" "${here_run[@]}" --trainer.steps=1000000)
+  wait_until 60 "job $id running" is "$id" JobState RUNNING
+  wait_until 60 "the run" grep -q "^run " "$work/job-$id.out"
+  scancel "$id"
+  wait_until 60 "the end of job $id" ended "$id"
+  is "$id" JobState CANCELLED || fail "a cancelled job went on"
+}
+
+array() {
+  local id element
+  printf 'trainer.learning_rate=%s\n' 1e-3 2e-3 '4e-3 trainer.batch=32' >"$work/sweep.txt"
+  id=$(sbatch --parsable --array=0-2 --output="$work/job-%A_%a.out" --ntasks-per-node=1 jobs/slurm_array.sbatch \
+    "$work/sweep.txt" "$deck" --run.folder="$work")
+  for element in 0 1 2; do done_well "${id}_$element" 120; done
+  for element in 0 1 2; do metrics "sweep-$id-$element" 300 0; done
+  apps/tightrope-report --no-plots "$work/sweep-$id"-* >"$work/report.txt" || fail "the report"
+  cat "$work/report.txt"
+  for element in 0 1 2; do grep -q "sweep-$id-$element" "$work/report.txt" || fail "the report lacks run $element"; done
+  grep -q '4e-3\|0\.004' "$work/sweep-$id-2/deck.ini" || fail "the sweep's words did not reach the run"
+}
+
+chain() {
+  local ids
+  mapfile -t ids < <(jobs/slurm_chain.sh 2 --ntasks-per-node=1 --output="$work/job-%j.out" -- "$deck" "${here_run[@]}" \
+    --trainer.steps=20000)
+  wait_until 60 "the run" grep -qs "^run " "$work/job-${ids[0]}.out"
+  scancel --signal=USR1 "${ids[0]}"
+  wait_until 60 "the end of job ${ids[0]}" ended "${ids[0]}"
+  is "${ids[0]}" ExitCode 75:0 || fail "the first job was not interrupted"
+  said "not requeued"
+  done_well "${ids[1]}" 120
+  metrics run 20000 1
 }
 
 # Without the mutants that wait for a torn read: over TCP one is too rare to be sure of; they run on shared memory.
@@ -42,6 +153,7 @@ mpi() {  # mpi RANKS_PER_NODE
 }
 
 case $1 in
-  job) job ;;
+  job | requeue | array | chain) "$1" ;;
+  kill) kill_rank ;;
   mpi) mpi 1 ;;  # two ranks per node hang in Open MPI now and then: docs/decisions.md, 28
 esac
