@@ -2,7 +2,7 @@
 set(program_environment ${mpi_environment} "TIGHTROPE=$<TARGET_FILE:tightrope>" "MPIEXEC=${MPIEXEC_EXECUTABLE}"
     "TIGHTROPE_SOURCE=${CMAKE_SOURCE_DIR}" PYTHONDONTWRITEBYTECODE=1)
 foreach(part command_line deck_errors smoke lockstep restart elastic checkpoint stop watchdog
-        asynchrony failure progress text)
+        asynchrony failure progress text local)
   add_test(NAME program_${part} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/program/${part}_test.py)
   set_tests_properties(program_${part} PROPERTIES ENVIRONMENT "${program_environment}" LABELS program TIMEOUT 300
                        PROCESSORS 2)
