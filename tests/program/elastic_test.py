@@ -84,12 +84,13 @@ class Elastic(ProgramTest):
     # As (ranks, trainers); where they are equal every rank has both roles.
     CHAINS = [[(4, 2), (2, 1), (4, 2)], [(2, 2), (6, 3), (2, 2)], [(1, 1), (4, 2), (1, 1)], [(4, 1), (3, 1)]]
 
-    def chain(self, deck, queries, *words):
+    def chain(self, deck, queries, *words, small=()):
+        """small: for the first run alone, so that its stores are full; later ones have room wherever records go."""
         for steps in self.CHAINS:
             with self.subTest(chain=steps):
                 name = "-".join(f"{np}of{trainers}" for np, trainers in steps)
                 np, trainers = steps[0]
-                path = self.begin(deck, name, np, f"--world.trainers={trainers}", *words)
+                path = self.begin(deck, name, np, f"--world.trainers={trainers}", *words, *small)
                 self.assertEqual(Checkpoint(path).problems(queries), [])
                 for turn, (np, trainers) in enumerate(steps[1:]):
                     moved, said = self.move(deck, path, f"{name}-{turn}", np, f"--world.trainers={trainers}", *words)
@@ -100,14 +101,14 @@ class Elastic(ProgramTest):
 
     def test_hypergrid(self):
         # Stores of hundreds that have been full for long, so that old stores differ in what they evicted.
-        self.chain(smoke("hypergrid"), 1, "--replay.bytes=200KiB", "--replay.samples_per_insert=4",
-                   "--replay.minimum=50")
+        self.chain(smoke("hypergrid"), 1, "--replay.samples_per_insert=4", "--replay.minimum=50",
+                   small=("--replay.capacity=300",))
 
     def test_text(self):
         self.chain(self.deck(TEXT), 40)
 
     def test_lockstep(self):
-        self.chain(smoke("lockstep"), 1, "--replay.bytes=200KiB", "--trainer.updates_per_phase=3")
+        self.chain(smoke("lockstep"), 1, "--trainer.updates_per_phase=3", small=("--replay.capacity=300",))
 
     def test_a_smaller_store_keeps_the_newest(self):
         path = self.begin(smoke("hypergrid"), "large", 2, "--replay.capacity=400")

@@ -13,7 +13,7 @@ BITWISE = ("loss", "log_z", "grad_norm", "staleness", "reuse", "replay_records",
 
 class Lockstep(ProgramTest):
     def run_deck(self, name, np, *words):
-        self.succeed(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words, np=np)
+        self.succeed(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words, np=np, seconds=240)
         return self.folder / "runs" / name
 
     def assert_same_run(self, a, b, step=200):
@@ -47,10 +47,10 @@ class Lockstep(ProgramTest):
 
     def check_ended(self, np, *words):
         """Stopped and killed on the way, at moments of chance."""
-        words = (*words, "--trainer.steps=2000", "--checkpoint.every=70")
-        whole = self.run_deck("whole", np, *words)
+        words = (*words, "--trainer.steps=1000", "--checkpoint.every=70")
+        whole = self.run_deck(f"whole{np}", np, *words)
         for sent in (signal.SIGUSR1, signal.SIGKILL):
-            name = sent.name
+            name = f"{sent.name}{np}"
             job = self.start(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words, np=np)
             part = self.folder / "runs" / name
             self.wait_for(lambda part=part: (part / "LATEST").exists(), 60, "a checkpoint")
@@ -61,7 +61,7 @@ class Lockstep(ProgramTest):
             else:
                 self.assertNotIn(result.code, (0, 75), result)
             self.run_deck(name, np, *words, "--run.restart=auto")
-            self.assert_same_run(whole, part, 2000)
+            self.assert_same_run(whole, part, 1000)
             self.assert_same_metrics(whole, part)
 
     def test_ended_on_the_way(self):

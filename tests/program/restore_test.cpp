@@ -16,17 +16,17 @@ namespace {
 
 constexpr size_t kFixed = 48;  // trajectories of the fixed batch
 
-Deck deck_of(int trainers) {
+Deck deck_of(int trainers, const std::string& bytes) {
   return Deck(program_schema(), "", "test.ini",
               {"--world.trainers=" + std::to_string(trainers), "--world.threads=1", "--trainer.steps=30",
-               "--evaluation.every=0", "--policy.width=64", "--replay.bytes=100KiB", "--objective.kind=subtb",
+               "--evaluation.every=0", "--policy.width=64", "--replay.bytes=" + bytes, "--objective.kind=subtb",
                "--policy.backward=learned"});
 }
 
 // Everything of a run but its files.
 struct Rig {
-  explicit Rig(const mpi::Comm& comm, int trainers)
-      : deck(deck_of(trainers)),
+  Rig(const mpi::Comm& comm, int trainers, const std::string& bytes)
+      : deck(deck_of(trainers, bytes)),
         task(make_task(deck)),
         plan(make_plan(deck, comm.size(), *task, task->make_policy(find_objective("subtb").needs)->parameters.size())),
         world(comm.duplicate(), deck.get<WorldDeck>()),
@@ -95,7 +95,7 @@ TEST(Restore, AnyNumberOfTrainersHasTheSameLossOnAFixedBatch) {
   if (comm.rank() == 0) folder = mkdtemp(folder.data());
   folder = comm.broadcast(folder, 0);
 
-  Rig first(comm, std::max(comm.size() / 2, 1));
+  Rig first(comm, std::max(comm.size() / 2, 1), "100KiB");
   first.train();
   std::string path = first.trainer ? save(first, folder) : "";
   path = comm.broadcast(path, 0);
@@ -110,7 +110,7 @@ TEST(Restore, AnyNumberOfTrainersHasTheSameLossOnAFixedBatch) {
 
   for (int trainers = 1; trainers <= comm.size(); ++trainers) {
     SCOPED_TRACE(std::to_string(trainers) + " trainers of " + std::to_string(comm.size()) + " ranks");
-    Rig rig(comm, trainers);
+    Rig rig(comm, trainers, "1MiB");  // room wherever the records go
     double sums[2] = {0, 0};
     if (rig.trainer) {
       const CheckpointData data = read_for(rig, path, rig.world.trainer(), trainers);

@@ -149,7 +149,9 @@ TEST(ReplayMerge, AnIndexGoesOnWithIt) {
 }
 
 TEST(ReplayMerge, QueriesThatWaitedForTheirTurnStillDo) {
-  const auto old = snapshots(run({}, 2, 60, 603));
+  auto indices = run({}, 2, 60, 600);
+  indices[0].draw(1, 2, 3);  // of its four queries three are left
+  const auto old = snapshots(indices);
   const auto merged = merge(old, {}, 1, 1000);
   const auto pending = [](const ReplayIndex::Snapshot& snapshot) {
     std::vector<int64_t> queries(snapshot.counters.begin() + Counters::count + 2, snapshot.counters.end());
