@@ -1,6 +1,7 @@
 // What a trainer puts into a checkpoint and takes from it.
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/run/trainer.hpp"
@@ -31,9 +32,18 @@ void Trainer::save(CheckpointData& data) const {
   saved.rows.clear();
   for (const Parameter& parameter : set.shapes())
     saved.rows.push_back({parameter.name, parameter.group, parameter.shape, parameter.offset});
-  copy(set.flat(), saved.arrays["weights"]);
-  copy(optimiser_->first_moment(), saved.arrays["adam_first"]);
-  copy(optimiser_->second_moment(), saved.arrays["adam_second"]);
+  const Extent share = saved_share(set.size(), world_.trainer(), plan_.roles.trainers);
+  copy(set.flat().narrow(0, share.offset, share.size), saved.arrays["weights"]);
+  for (const auto& [name, moment] :
+       {std::pair("adam_first", optimiser_->first_moment()), {"adam_second", optimiser_->second_moment()}}) {
+    std::vector<float>& values = saved.arrays[name];
+    if (!sharded_) {
+      copy(moment.narrow(0, share.offset, share.size), values);
+      continue;
+    }
+    values.resize(static_cast<size_t>(share.size));
+    gradient_sum_->gather({moment.const_data_ptr<float>(), static_cast<size_t>(moment.numel())}, share, values);
+  }
   data.step = steps_done();
   data.clocks["policy"] = steps_done();
   data.integers["phase"] = phase_;
