@@ -130,7 +130,7 @@ class Scoring : public torch::CustomClassHolder {
   std::unique_ptr<Part> whole_;  // kept where there is one part
 };
 
-// `anchor` is one of the parameters: it makes the graph lead through here.  Its gradient is written with all others.
+// `anchor` is an empty leaf that makes the graph lead through here; a parameter would have its own hooks run.
 class Score : public torch::autograd::Function<Score> {
  public:
   static variable_list forward(AutogradContext* context, const Tensor& /*anchor*/,
@@ -163,7 +163,8 @@ Decoder::Decoder(DecoderConfig config, Precision precision) : config_(std::move(
 TokenScores Decoder::score(ParameterSet& parameters, const TokenTree& tree, const ScoreRequest& request) const {
   if (!at::GradMode::is_enabled() || request.row.size(0) == 0) return score(parameters.flat(), tree, request);
   const auto scoring = c10::make_intrusive<Scoring>(config_, precision_, parameters.flat(), tree, request, &parameters);
-  const variable_list out = Score::apply(parameters.parameters().front().value, scoring);
+  const Tensor anchor = at::empty({0}, at::kFloat).set_requires_grad(true);
+  const variable_list out = Score::apply(anchor, scoring);
   return {out[0], request.entropy ? out[1] : Tensor()};
 }
 

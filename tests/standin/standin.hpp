@@ -7,7 +7,7 @@
 // data between processes, through a file in /dev/shm.  Whatever real CUDA or NCCL forbids, and what would be slow there
 // (copies from memory that is not pinned), ends the process with a line that begins with "stand-in:".
 //
-// Environment: STANDIN_GPUS = how many GPUs every process sees (8 where unset), or `own`: one each, or `shared`: all the
+// Environment: STANDIN_GPUS = how many GPUs every process sees (8 if unset), or `own`: one each, or `shared`: all the
 // same one.  STANDIN_DELAY = longest delay of a piece of work, microseconds (300 where unset).  STANDIN_FAIL_AFTER =
 // what standin_fail_after() is called with at the start.
 #include <condition_variable>
