@@ -56,13 +56,17 @@ double Optimiser::rate_factor() const {
   return risen * (deck_.final_fraction + (1 - deck_.final_fraction) * cosine);
 }
 
+// In double: in float32 the sum of the squares of 134 million values came out 2 % too small.  In pieces: LibTorch copies
+// to double what it reads.
 double Optimiser::norm() const {
+  constexpr int64_t kPiece = 1 << 20;  // values
   double squares = 0;
   for (const Extent& extent : owned_) {
-    // In double: in float32 the sum of the squares of 134 million values came out 2 % too small.
-    const Tensor part = parameters_.gradient().narrow(0, extent.offset, extent.size);
-    const double norm = at::linalg_vector_norm(part, 2, c10::nullopt, false, at::kDouble).item<double>();
-    squares += norm * norm;
+    for (int64_t first = extent.offset; first < extent.end(); first += kPiece) {
+      const Tensor part = parameters_.gradient().narrow(0, first, std::min(kPiece, extent.end() - first));
+      const double norm = at::linalg_vector_norm(part, 2, c10::nullopt, false, at::kDouble).item<double>();
+      squares += norm * norm;
+    }
   }
   return std::sqrt(squares);
 }
