@@ -56,8 +56,8 @@ double Optimiser::rate_factor() const {
   return risen * (deck_.final_fraction + (1 - deck_.final_fraction) * cosine);
 }
 
-// In double: in float32 the sum of the squares of 134 million values came out 2 % too small.  In pieces: LibTorch copies
-// to double what it reads.
+// In double: in float32 the sum of the squares of 134 million values came out 2 % too small.  In pieces: LibTorch
+// copies what it reads to double.
 double Optimiser::norm() const {
   constexpr int64_t kPiece = 1 << 20;  // values
   double squares = 0;

@@ -139,7 +139,8 @@ class Trainers(ProgramTest):
     def memory(self, name, hidden, *words):
         """Bytes that --check says a trainer takes, and the private memory of a trainer while it trains."""
         words = (smoke("tokens"), "--world.trainers=2", f"--tokens.hidden={hidden}", "--tokens.layers=2",
-                 "--trainer.batch=32", "--evaluation.every=0", "--run.interval=1", f"--run.name={name}", *words)
+                 "--collective.bucket=4MiB", "--trainer.batch=32", "--evaluation.every=0", "--run.interval=1",
+                 f"--run.name={name}", *words)
         said = re.search(r"training memory +([\d.]+) MiB per trainer", self.succeed(*words, "--check", np=3).out)
         job = self.start(*words, np=3)
         metrics = self.folder / "runs" / name / "metrics.h5"
@@ -155,7 +156,7 @@ class Trainers(ProgramTest):
     def test_memory_is_what_was_said(self):
         for name, words in (("whole", ()), ("sharded", ("--trainer.shard=optimizer",))):
             with self.subTest(name=name):
-                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (64, 1280))
+                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (64, 1024))
                 said, found = large[0] - small[0], large[1] - small[1]
                 print(f"{name}: {said:.1f} MiB said, {found:.1f} MiB found", flush=True)
                 self.assertGreater(said, 200)

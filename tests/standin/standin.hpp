@@ -8,8 +8,8 @@
 // (copies from memory that is not pinned), ends the process with a line that begins with "stand-in:".
 //
 // Environment: STANDIN_GPUS = how many GPUs every process sees (8 if unset), or `own`: one each, or `shared`: all the
-// same one.  STANDIN_DELAY = longest delay of a piece of work, microseconds (300 where unset).  STANDIN_FAIL_AFTER =
-// what standin_fail_after() is called with at the start.
+// same one.  STANDIN_DELAY = longest delay of a piece of work, microseconds (300 if unset).  STANDIN_FAIL_AFTER = what
+// standin_fail_after() is called with at the start.
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>

@@ -68,11 +68,10 @@ CheckpointData example(const mpi::Comm& comm, int64_t step, size_t weights = 100
   return data;
 }
 
-// As a trainer gives it to be written: its share of each array.
-CheckpointData own_share(const mpi::Comm& comm, CheckpointData data) {
+CheckpointData share(const mpi::Comm& comm, CheckpointData data) {  // as a trainer gives it to be written
   for (auto& [name, values] : data.parameters[0].arrays) {
-    const Extent share = saved_share(static_cast<int64_t>(values.size()), comm.rank(), comm.size());
-    values = {values.begin() + share.offset, values.begin() + share.end()};
+    const Extent mine = saved_share(static_cast<int64_t>(values.size()), comm.rank(), comm.size());
+    values = {values.begin() + mine.offset, values.begin() + mine.end()};
   }
   return data;
 }
@@ -113,7 +112,7 @@ class Checkpoints : public SharedFolder {
  protected:
   std::string write(int64_t step, int64_t keep = 3, int64_t keep_every = 0) {
     const auto written =
-        write_checkpoint(world_, {folder_, "", keep, keep_every}, own_share(world_, example(world_, step)));
+        write_checkpoint(world_, {folder_, "", keep, keep_every}, share(world_, example(world_, step)));
     world_.barrier();
     return written.path;
   }
@@ -167,7 +166,7 @@ TEST_F(Checkpoints, ALocalLevelIsDrainedAndFound) {
   });
   const CheckpointPlace place{far, near, 9, 0};
   for (const int64_t step : {10, 20}) {
-    const auto written = write_checkpoint(world_, place, own_share(world_, example(world_, step)));
+    const auto written = write_checkpoint(world_, place, share(world_, example(world_, step)));
     EXPECT_EQ(written.path, far + "/checkpoint-" + std::to_string(step) + ".h5");
     if (world_.rank() == 0) EXPECT_EQ(written.bytes, static_cast<int64_t>(fs::file_size(written.path)));
     world_.barrier();
@@ -259,7 +258,7 @@ TEST_F(Checkpoints, StoresAreSharedOutAnew) {
 // A flipped bit is found, or it is where nothing is: then everything still comes back.
 TEST_F(Checkpoints, AThousandFlippedBits) {
   if (world_.size() > 1) GTEST_SKIP() << "one rank is enough";
-  CheckpointData whole_data = own_share(world_, example(world_, 1));
+  CheckpointData whole_data = example(world_, 1);
   fill_store(whole_data, 3);
   const std::string file = write_checkpoint(world_, {folder_, "", 1, 0}, whole_data).path, other = path("flipped.h5");
   std::ifstream in(file, std::ios::binary);
@@ -288,9 +287,8 @@ TEST_F(Checkpoints, AFullDiskLeavesTheOldOne) {
   std::string problem;
   {
     const FileLimit limit(100000);
-    problem = message_of([&] {
-      write_checkpoint(world_, {folder_, "", 1, 0}, own_share(world_, example(world_, 2, 200000)));
-    });
+    const CheckpointData data = share(world_, example(world_, 2, 200000));
+    problem = message_of([&] { write_checkpoint(world_, {folder_, "", 1, 0}, data); });
   }
   EXPECT_TRUE(has(problem, "checkpoint-2.h5.tmp"));
   world_.barrier();
