@@ -154,7 +154,7 @@ struct Bench {
         loss.reset();
       });
       const double s = seconds_of([&] {
-        optimiser.step();
+        optimiser.step(optimiser.norm());
         parameters.zero_gradient();
       });
       forward = std::min(forward, f), backward = std::min(backward, b), step = std::min(step, s);

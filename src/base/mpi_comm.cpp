@@ -14,14 +14,6 @@ void describe(MPI_Comm comm, int& rank, int& size) {
   check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
 }
 
-template <class T>
-void all_reduce(std::span<T> values, MPI_Datatype type, MPI_Op op, MPI_Comm comm) {
-  const Waiting waiting("MPI_Allreduce");
-  in_pieces(static_cast<int64_t>(values.size()), sizeof(T), [&](int64_t offset, int count) {
-    check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count, type, op, comm), "MPI_Allreduce");
-  });
-}
-
 }  // namespace
 
 Comm::Comm() : handle_(std::make_unique<Handle>()) {}
@@ -91,11 +83,6 @@ std::string Comm::broadcast(const std::string& text, int root) const {
   broadcast(std::as_writable_bytes(std::span(received)), root);
   return received;
 }
-
-void Comm::sum(std::span<double> values) const { all_reduce(values, MPI_DOUBLE, MPI_SUM, handle_->comm); }
-void Comm::sum(std::span<int64_t> values) const { all_reduce(values, MPI_INT64_T, MPI_SUM, handle_->comm); }
-void Comm::max(std::span<int64_t> values) const { all_reduce(values, MPI_INT64_T, MPI_MAX, handle_->comm); }
-void Comm::sum(std::span<float> values) const { all_reduce(values, MPI_FLOAT, MPI_SUM, handle_->comm); }
 
 std::vector<int64_t> Comm::gather_all(int64_t value) const {
   const Waiting waiting("MPI_Allgather");

@@ -26,8 +26,6 @@ float from_float16(uint16_t half) {
   return std::bit_cast<float>(magnitude | sign);
 }
 
-float from_bfloat16(uint16_t value) { return std::bit_cast<float>(static_cast<uint32_t>(value) << 16); }
-
 template <class Convert>
 void widen(std::span<const std::byte> from, std::span<float> to, Convert convert) {
   for (size_t i = 0; i < to.size(); ++i) {
@@ -58,20 +56,8 @@ std::string shape_text(std::span<const int64_t> shape) {
 void to_float32(std::span<const std::byte> from, Dtype dtype, std::span<float> to) {
   EXPECT(from.size() == to.size() * static_cast<size_t>(dtype_bytes(dtype)));
   if (dtype == Dtype::float16) return widen(from, to, from_float16);
-  if (dtype == Dtype::bfloat16) return widen(from, to, from_bfloat16);
+  if (dtype == Dtype::bfloat16) return widen(from, to, [](uint16_t value) { return from_bfloat16(value); });
   std::ranges::copy(from, std::as_writable_bytes(to).begin());
-}
-
-uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t even = (bits >> 16) & 1;  // the last bit that stays: a tie goes up where it is set
-  const uint32_t rounded = (bits + 0x7fff + even) >> 16, quiet_nan = (bits >> 16) | 0x40;
-  return static_cast<uint16_t>((bits & 0x7fffffff) > infinity_bits ? quiet_nan : rounded);
-}
-
-void to_bfloat16(std::span<const float> from, std::span<uint16_t> to) {
-  EXPECT(from.size() == to.size());
-  for (size_t i = 0; i < from.size(); ++i) to[i] = to_bfloat16(from[i]);
 }
 
 bool all_finite(std::span<const float> values) {

@@ -1,32 +1,43 @@
 #include "tightrope/comm/collective.hpp"
 
+#include <algorithm>
+#include <cstdio>
+
+#include "tightrope/base/check.hpp"
+
 namespace tightrope {
-namespace {
 
-// start() already does all the work: MPI's non-blocking all-reduce moves only inside MPI calls, so that there is
-// nothing to overlap with here.  finish() is then free; a stream-ordered backend differs in just that.
-class MpiCollective final : public Collective {
- public:
-  explicit MpiCollective(const mpi::Comm& trainers) : comm_(trainers.duplicate()) {}
+void CollectiveDeck::fields(FieldList& f) {
+  f.choice("kind", kind, {"auto", "mpi", "nccl"},
+           "what sums the gradient over the trainers; auto = mpi, as policies compute on the CPU; nccl sums on one GPU "
+           "per trainer");
+  f.choice("precision", precision, {"float32", "bfloat16"}, "of the gradient while it is summed");
+  f.bytes("bucket", bucket, {4096, 1 << 30}, "of the float32 gradient that are summed at a time");
+  f.flag("overlap", overlap, "whether buckets are summed while the backward pass still computes others");
+  f.seconds("timeout", timeout, {0.01, 1e9}, "longest wait for the other trainers' share of one bucket");
+}
 
-  void broadcast(std::span<float> values, int root) override {
-    if (comm_.size() > 1) comm_.broadcast(std::as_writable_bytes(values), root);
-  }
-  // Every algorithm of Open MPI's all-reduce gives all ranks the same bits (a test holds it to that).
-  void start(std::span<float> values) override {
-    if (comm_.size() > 1) comm_.sum(values);
-  }
-  void finish() override {}
-  std::string name() const override { return "mpi"; }
+void check_in_time(bool in_time, const CollectiveDeck& deck, int64_t number, size_t values) {
+  if (in_time) return;
+  char seconds[32];
+  std::snprintf(seconds, sizeof seconds, "%g s", deck.timeout);
+  throw Failure("bucket " + std::to_string(number) + " of this update was not exchanged within " + seconds,
+                std::to_string(values) + " values; another trainer is late, stuck or dead",
+                "look for an earlier message of another rank, or raise collective.timeout");
+}
 
- private:
-  mpi::Comm comm_;
-};
+int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, bool sharded) {
+  const int64_t bucket = std::min(plan.bucket_values, plan.values), slice = slice_size(bucket, plan.trainers);
+  const int64_t buckets = std::min(nccl_buckets, static_cast<int64_t>(plan.buckets.size()));
+  if (deck.kind == "nccl") return buckets * 4 * slice * plan.trainers;
+  if (plan.trainers == 1) return 0;
+  if (deck.precision == "bfloat16") return 2 * (sharded ? bucket + slice : bucket);
+  return sharded ? 4 * slice : 0;
+}
 
-}  // namespace
-
-std::unique_ptr<Collective> make_mpi_collective(const mpi::Comm& trainers) {
-  return std::make_unique<MpiCollective>(trainers);
+std::unique_ptr<Collective> make_collective(const CollectiveDeck& deck, const GradientPlan& plan,
+                                            const mpi::Comm& trainers) {
+  return deck.kind == "nccl" ? make_nccl_collective(deck, plan, trainers) : make_mpi_collective(deck, plan, trainers);
 }
 
 }  // namespace tightrope

@@ -1,107 +1,223 @@
-// Compiled only with TIGHTROPE_CUDA.  Spans are host memory (the flat gradient buffer): copy in, reduce, copy back, all
-// in order on one stream of its own, so that start() returns while the device works.
-#include <cuda_runtime.h>
-#include <nccl.h>
+// Compiled only with NCCL.  A bucket takes one of a few slots, each a pinned and a device buffer, and goes through
+// three streams, so that one bucket is copied in while another is summed and a third is copied out:
+//
+//   host packs | in: copy, record `arrived` | work: wait for it, sum, record `summed` | out: wait for it, copy, record
+//   `left` | host waits for it and unpacks, when it needs the slot again or in finish()
+#include <sched.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstring>
 #include <exception>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
 
-#include "tightrope/base/check.hpp"
+#include "cuda_call.hpp"
+#include "nccl_device.hpp"
+#include "tightrope/base/bfloat16.hpp"
 #include "tightrope/comm/collective.hpp"
 
 namespace tightrope {
-
 namespace {
 
-void check(cudaError_t status, const char* call) {
-  VALIDATE(status == cudaSuccess, std::string(call) + " failed", cudaGetErrorString(status),
-           "look at the node's GPU and driver (nvidia-smi), or use the MPI collective");
-}
+using Clock = std::chrono::steady_clock;
 
-void check(ncclResult_t status, const char* call) {
-  VALIDATE(status == ncclSuccess, std::string(call) + " failed", ncclGetErrorString(status),
-           "run again with NCCL_DEBUG=INFO to see why, or use the MPI collective");
-}
+// Sets the device before anything else is made on it.
+class Communicator {
+ public:
+  explicit Communicator(const mpi::Comm& trainers) : rank(trainers.rank()), size(trainers.size()) {
+    check(cudaSetDevice(gpu_of_trainer(trainers.split_by_node())), "cudaSetDevice");
+    ncclUniqueId id{};
+    if (rank == 0) check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+    trainers.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
+    check(ncclCommInitRank(&comm_, size, id, rank), "ncclCommInitRank");
+  }
+  ~Communicator() {
+    if (comm_) static_cast<void>(ncclCommDestroy(comm_));
+  }
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
 
-// Device = rank among the trainers of the node (DESIGN decision 15).
-void choose_device(const mpi::Comm& trainers) {
-  int devices = 0;
-  const cudaError_t status = cudaGetDeviceCount(&devices);
-  VALIDATE(status == cudaSuccess && devices > 0, "no CUDA device for the NCCL collective",
-           mpi::host_name() + ": " + (status == cudaSuccess ? "none is visible" : cudaGetErrorString(status)),
-           "run the trainers on nodes with GPUs, or use the MPI collective");
-  const mpi::Comm node = trainers.split_by_node();
-  VALIDATE(node.size() <= devices, "more trainers than CUDA devices on a node",
-           mpi::host_name() + ": " + std::to_string(node.size()) + " trainers, " + std::to_string(devices) + " devices",
-           "start fewer trainers per node, or use the MPI collective");
-  check(cudaSetDevice(node.rank()), "cudaSetDevice");
-}
+  ncclComm_t get() const {
+    VALIDATE(comm_, "NCCL is used after it was aborted", "an earlier error ended it", "see the first message");
+    return comm_;
+  }
+  // Throws after ending all operations where NCCL reports that one has failed, here or at another trainer.
+  void poll() {
+    ncclResult_t state = ncclSuccess;
+    check(ncclCommGetAsyncError(get(), &state), "ncclCommGetAsyncError");
+    if (state == ncclSuccess || state == ncclInProgress) return;
+    abort();
+    check(state, "a sum by NCCL");
+  }
+  void abort() {
+    if (comm_) static_cast<void>(ncclCommAbort(std::exchange(comm_, nullptr)));
+  }
+
+  const int rank, size;
+
+ private:
+  ncclComm_t comm_ = nullptr;
+};
+
+struct Slot {
+  explicit Slot(size_t bytes) : host(bytes), device(bytes) {}
+  PinnedBuffer host;
+  DeviceBuffer device;
+  CudaEvent arrived, summed, left;
+  std::span<float> result;  // where it goes; its length is what comes back
+  size_t result_at = 0;     // of its first value in the slot
+  bool narrow = false;
+  int64_t number = -1;  // of the operation in it; -1 = free
+};
 
 class NcclCollective final : public Collective {
  public:
-  explicit NcclCollective(const mpi::Comm& trainers) {
-    choose_device(trainers);
-    ncclUniqueId id{};
-    if (trainers.rank() == 0) check(ncclGetUniqueId(&id), "ncclGetUniqueId");
-    trainers.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-    check(ncclCommInitRank(&comm_, trainers.size(), id, trainers.rank()), "ncclCommInitRank");
+  NcclCollective(const CollectiveDeck& deck, const GradientPlan& plan, const mpi::Comm& trainers)
+      : deck_(deck), comm_(trainers) {
+    const auto bucket = static_cast<size_t>(std::min(plan.bucket_values, plan.values));
+    const size_t slots = std::min(static_cast<size_t>(nccl_buckets), plan.buckets.size());
+    for (size_t i = 0; i < slots; ++i)
+      slots_.push_back(std::make_unique<Slot>(slice(bucket) * static_cast<size_t>(comm_.size) * sizeof(float)));
   }
 
-  ~NcclCollective() override {  // never throws: the process is about to end, or an error is already on its way
-    if (comm_) static_cast<void>(std::uncaught_exceptions() > 0 ? ncclCommAbort(comm_) : ncclCommDestroy(comm_));
-    if (stream_) static_cast<void>(cudaStreamDestroy(stream_));
-    static_cast<void>(cudaFree(device_));
+  // While an exception unwinds nothing may wait for the other trainers, and freeing memory waits for the streams.
+  ~NcclCollective() override {
+    if (std::uncaught_exceptions() > 0) comm_.abort();
   }
 
-  void broadcast(std::span<float> values, int root) override {
-    stage(values);
-    check(ncclBroadcast(device_, device_, values.size(), ncclFloat, root, comm_, stream_), "ncclBroadcast");
-    copy_back(values);
-    finish();
+  void sum(std::span<float> values) override {
+    const bool narrow = deck_.precision == "bfloat16";
+    exchange(values, narrow, all(values), all(values), [&](std::byte* at, size_t, ncclDataType_t type) {
+      return ncclAllReduce(at, at, values.size(), type, ncclSum, comm_.get(), work_);
+    });
   }
 
-  void start(std::span<float> values) override {
-    stage(values);
-    check(ncclAllReduce(device_, device_, values.size(), ncclFloat, ncclSum, comm_, stream_), "ncclAllReduce");
-    copy_back(values);
+  // What lies between values.size() and size * slice(values.size()) is summed too, and never read.
+  void sum_slices(std::span<float> values) override {
+    const bool narrow = deck_.precision == "bfloat16";
+    exchange(values, narrow, all(values), mine(values), [&](std::byte* at, size_t own, ncclDataType_t type) {
+      return ncclReduceScatter(at, at + own, slice(values.size()), type, ncclSum, comm_.get(), work_);
+    });
   }
 
-  void finish() override { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+  void gather_slices(std::span<float> values) override {
+    exchange(values, false, mine(values), all(values), [&](std::byte* at, size_t own, ncclDataType_t type) {
+      return ncclAllGather(at + own, at, slice(values.size()), type, comm_.get(), work_);
+    });
+  }
+
+  void finish() override {
+    for (size_t i = 0; i < slots_.size(); ++i) empty(next_slot());
+    number_ = 0;
+  }
 
   std::string name() const override {
     int version = 0;
     check(ncclGetVersion(&version), "ncclGetVersion");
     return "nccl " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-           std::to_string(version % 100);
+           std::to_string(version % 100) + ", " + deck_.precision;
   }
 
  private:
-  void stage(std::span<float> values) {
-    if (values.size() > room_) {
-      finish();  // a reduction under way may still use the old buffer
-      check(cudaFree(device_), "cudaFree");
-      device_ = nullptr;
-      room_ = 0;
-      check(cudaMalloc(reinterpret_cast<void**>(&device_), values.size_bytes()), "cudaMalloc");
-      room_ = values.size();
+  struct Part {
+    size_t first, size;
+  };
+  size_t slice(size_t values) const {
+    return static_cast<size_t>(slice_size(static_cast<int64_t>(values), comm_.size));
+  }
+  static Part all(std::span<float> values) { return {0, values.size()}; }
+  Part mine(std::span<float> values) const {
+    const size_t first = std::min(slice(values.size()) * static_cast<size_t>(comm_.rank), values.size());
+    return {first, std::min(slice(values.size()), values.size() - first)};
+  }
+
+  // run(slot's device memory, bytes to this trainer's slice in it, type) starts the operation on work_.
+  template <class Run>
+  void exchange(std::span<float> values, bool narrow, const Part& out, const Part& back, Run run) {
+    Slot& slot = next_slot();
+    empty(slot);
+    const size_t bytes = narrow ? sizeof(uint16_t) : sizeof(float);
+    slot.narrow = narrow;
+    slot.number = number_++;
+    slot.result = values.subspan(back.first, back.size);
+    slot.result_at = back.first * bytes;
+    std::byte* const host = slot.host.data() + out.first * bytes;
+    pack(values.subspan(out.first, out.size), narrow, host);
+    std::byte* const device = slot.device.data();
+    check(cudaMemcpyAsync(device + out.first * bytes, host, out.size * bytes, cudaMemcpyHostToDevice, in_), "copy in");
+    follow(slot.arrived, in_, work_);
+    const size_t own = slice(values.size()) * static_cast<size_t>(comm_.rank) * bytes;
+    check(run(device, own, narrow ? ncclBfloat16 : ncclFloat), "starting a sum by NCCL");
+    follow(slot.summed, work_, out_);
+    check(cudaMemcpyAsync(slot.host.data() + slot.result_at, device + slot.result_at, back.size * bytes,
+                          cudaMemcpyDeviceToHost, out_),
+          "copy out");
+    check(cudaEventRecord(slot.left, out_), "cudaEventRecord");
+  }
+
+  // What `second` does from now on comes after what `first` was given so far.
+  static void follow(const CudaEvent& event, const CudaStream& first, const CudaStream& second) {
+    check(cudaEventRecord(event, first), "cudaEventRecord");
+    check(cudaStreamWaitEvent(second, event, 0), "cudaStreamWaitEvent");
+  }
+
+  Slot& next_slot() { return *slots_[next_++ % slots_.size()]; }
+
+  void empty(Slot& slot) {
+    if (slot.number < 0) return;
+    wait(slot);
+    slot.number = -1;
+    const std::byte* const from = slot.host.data() + slot.result_at;
+    if (slot.narrow) {
+      from_bfloat16({reinterpret_cast<const uint16_t*>(from), slot.result.size()}, slot.result);
+    } else if (!slot.result.empty()) {
+      std::memcpy(slot.result.data(), from, slot.result.size_bytes());
     }
-    check(cudaMemcpyAsync(device_, values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream_), "copy in");
   }
 
-  void copy_back(std::span<float> values) {
-    check(cudaMemcpyAsync(values.data(), device_, values.size_bytes(), cudaMemcpyDeviceToHost, stream_), "copy back");
+  static void pack(std::span<const float> values, bool narrow, std::byte* to) {
+    if (narrow) {
+      to_bfloat16(values, {reinterpret_cast<uint16_t*>(to), values.size()});
+    } else if (!values.empty()) {
+      std::memcpy(to, values.data(), values.size_bytes());
+    }
   }
 
-  ncclComm_t comm_ = nullptr;
-  cudaStream_t stream_ = nullptr;
-  float* device_ = nullptr;  // grows to the longest span
-  size_t room_ = 0;          // floats
+  void wait(const Slot& slot) {
+    const auto begun = Clock::now(),
+               late = begun + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(deck_.timeout));
+    for (;;) {
+      const cudaError_t state = cudaEventQuery(slot.left);
+      if (state == cudaSuccess) return;
+      if (state != cudaErrorNotReady) check(state, "a sum by NCCL");
+      comm_.poll();
+      const auto now = Clock::now();
+      if (now > late) comm_.abort();
+      check_in_time(now <= late, deck_, slot.number, slot.result.size());
+      if (now - begun < std::chrono::microseconds(200)) {
+        ::sched_yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+      }
+    }
+  }
+
+  const CollectiveDeck deck_;
+  Communicator comm_;
+  CudaStream in_, work_, out_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  size_t next_ = 0;
+  int64_t number_ = 0;  // of the next operation since finish()
 };
 
 }  // namespace
 
-std::unique_ptr<Collective> make_nccl_collective(const mpi::Comm& trainers) {
-  return std::make_unique<NcclCollective>(trainers);
+std::unique_ptr<Collective> make_nccl_collective(const CollectiveDeck& deck, const GradientPlan& plan,
+                                                 const mpi::Comm& trainers) {
+  return std::make_unique<NcclCollective>(deck, plan, trainers);
 }
 
 }  // namespace tightrope

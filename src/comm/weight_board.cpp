@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <thread>
 
+#include "tightrope/base/bfloat16.hpp"
 #include "tightrope/base/check.hpp"
 #include "tightrope/comm/hash.hpp"
 
@@ -19,14 +19,6 @@ constexpr int64_t line_bytes = 64;
 constexpr int attempts = 4;
 
 int64_t round_up(int64_t bytes) { return (bytes + line_bytes - 1) / line_bytes * line_bytes; }
-
-// Round to nearest even, as every bfloat16 unit does; NaN stays NaN.
-uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-float from_bfloat16(uint16_t half) { return std::bit_cast<float>(static_cast<uint32_t>(half) << 16); }
 
 }  // namespace
 
@@ -92,8 +84,8 @@ void WeightBoard::publish(int64_t version, std::span<const float> weights) {
     if (precision_ == Precision::float32) {
       std::memcpy(chunk, weights.data() + first, static_cast<size_t>(count * value_bytes));
     } else {
-      auto* halves = reinterpret_cast<uint16_t*>(chunk);
-      for (int64_t i = 0; i < count; ++i) halves[i] = to_bfloat16(weights[static_cast<size_t>(first + i)]);
+      to_bfloat16(weights.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                  {reinterpret_cast<uint16_t*>(chunk), static_cast<size_t>(count)});
     }
     const uint64_t checksum = hash_bytes({chunk, static_cast<size_t>(count * value_bytes)});
     std::memcpy(target.data() + sizeof(Stamps) + static_cast<size_t>(c) * sizeof checksum, &checksum, sizeof checksum);
@@ -141,8 +133,7 @@ std::optional<int64_t> WeightBoard::refresh(int64_t have, std::span<float> weigh
     if (precision_ == Precision::float32) {
       std::memcpy(weights.data(), scratch_.data(), static_cast<size_t>(packed_bytes()));
     } else {
-      const auto* halves = reinterpret_cast<const uint16_t*>(scratch_.data());
-      for (size_t i = 0; i < weights.size(); ++i) weights[i] = from_bfloat16(halves[i]);
+      from_bfloat16({reinterpret_cast<const uint16_t*>(scratch_.data()), weights.size()}, weights);
     }
     return block.version;
   }

@@ -26,6 +26,8 @@ void WorldDeck::fields(FieldList& f) {
           "threads for the mathematics of a rank; 0 = the cores that it may use, divided by the ranks of its node");
   f.choice("progress", progress, {"auto", "thread", "off"},
            "a thread that serves one-sided operations of others: auto = where a measurement at the start says so");
+  f.choice("device", device, {"auto", "cpu", "cuda"},
+           "where policies compute: auto = cpu, as there are no kernels for cuda yet; cpu keeps all off the GPUs");
 }
 
 Roles Roles::of(const WorldDeck& deck, int ranks) {

@@ -1,5 +1,8 @@
 #include "tightrope/core/policy.hpp"
 
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
 #include <numeric>
 #include <stdexcept>
 
@@ -12,12 +15,24 @@ int64_t values_of(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
+// Runs after the engine has added everything that a backward pass has for one leaf.
+class LeafDone final : public torch::autograd::PostAccumulateGradHook {
+ public:
+  LeafDone(std::shared_ptr<const ParameterSet::GradientWatcher> watcher, const Extent& extent)
+      : watcher_(std::move(watcher)), extent_(extent) {}
+  void operator()(const Tensor& /*leaf*/) override { (*watcher_)(extent_); }
+
+ private:
+  std::shared_ptr<const ParameterSet::GradientWatcher> watcher_;
+  Extent extent_;
+};
+
 }  // namespace
 
 void ParameterSet::add(const std::string& name, const std::string& group, std::vector<int64_t> shape) {
   EXPECT(!flat_.defined());
   const int64_t count = values_of(shape);
-  if (groups_.empty() || groups_.back().name != group) groups_.push_back({group, size(), 0});
+  if (groups_.empty() || groups_.back().name != group) groups_.push_back({{size(), 0}, group});
   parameters_.push_back({name, group, std::move(shape), size(), {}});
   groups_.back().size += count;
 }
@@ -56,8 +71,16 @@ const Tensor& ParameterSet::at(const std::string& name) const {
   throw std::out_of_range("no parameter is called " + name);
 }
 
-int64_t ParameterSet::size() const { return groups_.empty() ? 0 : groups_.back().offset + groups_.back().size; }
+int64_t ParameterSet::size() const { return groups_.empty() ? 0 : groups_.back().end(); }
 
 void ParameterSet::zero_gradient() { gradient().zero_(); }
+
+void ParameterSet::watch_gradient(GradientWatcher watcher) {
+  watcher_ = std::make_shared<const GradientWatcher>(std::move(watcher));
+  gradient();
+  for (const Parameter& parameter : parameters_)
+    torch::autograd::impl::set_post_acc_grad_hooks(
+        parameter.value, std::make_unique<LeafDone>(watcher_, Extent{parameter.offset, parameter.value.numel()}));
+}
 
 }  // namespace tightrope

@@ -46,14 +46,14 @@ class Part {
   }
 
   // After forward(true); gradient (R') of the log-probs.
-  void backward(const Tensor& gradient, const DecoderViews& to) {
+  void backward(const Tensor& gradient, const DecoderViews& to, const DoneFrom& done) {
     const Tensor dh = head_backward(h_, pass_.rounded().head, entries_, temperature_, log_normaliser_,
                                     gradient.contiguous(), to.head);
     const Tensor dx = at::zeros_like(x_);
     pass_.final_norm_backward(x_, dh, dx, to);
     Tensor d = at::zeros({tree_.nodes(), x_.size(1)}, x_.options());
     d.index_copy_(0, rows_, dx);
-    pass_.backward(d, to);
+    pass_.backward(d, to, done);
   }
 
   const Tensor entry;
@@ -70,9 +70,11 @@ class Part {
 // One request, from its forward to its backward pass.
 class Scoring : public torch::CustomClassHolder {
  public:
+  // `parameters` only for a backward pass.
   Scoring(const DecoderConfig& config, Precision precision, const Tensor& flat, const TokenTree& tree,
-          const ScoreRequest& request)
-      : config_(config),
+          const ScoreRequest& request, const ParameterSet* parameters = nullptr)
+      : parameters_(parameters),
+        config_(config),
         flat_(flat),
         rounded_(round_to(precision, flat)),
         tree_(tree),
@@ -94,14 +96,22 @@ class Scoring : public torch::CustomClassHolder {
     return scores;
   }
 
-  void backward(const Tensor& gradient, const Tensor& flat_gradient) {
-    const DecoderViews to(config_, flat_gradient);
-    if (whole_) return whole_->backward(gradient.index_select(0, whole_->entry), to);
+  // Adds to the parameters' gradient, and says what of it is done while the last part is computed.
+  void backward(const Tensor& gradient) {
+    const DecoderViews to(config_, parameters_->gradient());
+    int64_t done = parameters_->size();
+    const auto done_from = [&](int64_t offset) {
+      parameters_->gradient_done({offset, done - offset});
+      done = offset;
+    };
+    if (whole_) return whole_->backward(gradient.index_select(0, whole_->entry), to, done_from);
     for (size_t i = 0; i < parts(); ++i) {
       const auto part = make_part(i);
       if (part->entry.size(0) == 0) continue;
       part->forward(true, false);
-      part->backward(gradient.index_select(0, part->entry), to);
+      const bool last = i + 1 == parts();
+      part->backward(
+          gradient.index_select(0, part->entry), to, last ? DoneFrom(done_from) : [](int64_t) {});
     }
   }
 
@@ -111,6 +121,7 @@ class Scoring : public torch::CustomClassHolder {
     return std::make_unique<Part>(config_, flat_, rounded_, tree_, cuts_[i], cuts_[i + 1], request_);
   }
 
+  const ParameterSet* const parameters_;
   const DecoderConfig config_;
   const Tensor flat_, rounded_;
   const TokenTree tree_;
@@ -119,13 +130,12 @@ class Scoring : public torch::CustomClassHolder {
   std::unique_ptr<Part> whole_;  // kept where there is one part
 };
 
-// `anchor` is one of the parameters: it makes the graph lead through here.  Its gradient is written with all others.
+// `anchor` is an empty leaf that makes the graph lead through here; a parameter would have its own hooks run.
 class Score : public torch::autograd::Function<Score> {
  public:
-  static variable_list forward(AutogradContext* context, const Tensor& /*anchor*/, const Tensor& gradient,
+  static variable_list forward(AutogradContext* context, const Tensor& /*anchor*/,
                                const c10::intrusive_ptr<Scoring>& scoring) {
     context->saved_data["scoring"] = c10::IValue::make_capsule(scoring);
-    context->saved_data["gradient"] = gradient;
     const TokenScores scores = scoring->forward(true);
     const Tensor entropy = scores.entropy.defined() ? scores.entropy : at::empty({0}, at::kFloat);
     context->mark_non_differentiable({entropy});
@@ -134,8 +144,8 @@ class Score : public torch::autograd::Function<Score> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto scoring = c10::static_intrusive_pointer_cast<Scoring>(context->saved_data["scoring"].toCapsule());
-    if (gradients[0].defined()) scoring->backward(gradients[0], context->saved_data["gradient"].toTensor());
-    return {Tensor(), Tensor(), Tensor()};
+    if (gradients[0].defined()) scoring->backward(gradients[0]);
+    return {Tensor(), Tensor()};
   }
 };
 
@@ -152,8 +162,9 @@ Decoder::Decoder(DecoderConfig config, Precision precision) : config_(std::move(
 
 TokenScores Decoder::score(ParameterSet& parameters, const TokenTree& tree, const ScoreRequest& request) const {
   if (!at::GradMode::is_enabled() || request.row.size(0) == 0) return score(parameters.flat(), tree, request);
-  const auto scoring = c10::make_intrusive<Scoring>(config_, precision_, parameters.flat(), tree, request);
-  const variable_list out = Score::apply(parameters.parameters().front().value, parameters.gradient(), scoring);
+  const auto scoring = c10::make_intrusive<Scoring>(config_, precision_, parameters.flat(), tree, request, &parameters);
+  const Tensor anchor = at::empty({0}, at::kFloat).set_requires_grad(true);
+  const variable_list out = Score::apply(anchor, scoring);
   return {out[0], request.entropy ? out[1] : Tensor()};
 }
 

@@ -30,6 +30,7 @@ DecoderViews::DecoderViews(const DecoderConfig& config, const Tensor& flat) {
   embedding = matrix(config.vocabulary, hidden);
   for (int64_t l = 0; l < config.layers; ++l) {
     Layer& layer = layers.emplace_back();
+    layer.offset = offset;
     layer.input_norm = vector(hidden);
     layer.qkv = matrix(projected, hidden);
     if (config.attention_bias) layer.qkv_bias = vector(projected);
@@ -39,6 +40,7 @@ DecoderViews::DecoderViews(const DecoderConfig& config, const Tensor& flat) {
     layer.gate_up = matrix(2 * config.ffn, hidden);
     layer.down = matrix(hidden, config.ffn);
   }
+  norm_offset = offset;
   norm = vector(hidden);
   head = config.tied ? embedding : matrix(config.vocabulary, hidden);
   EXPECT(offset == flat.size(0));
@@ -98,13 +100,16 @@ void DecoderPass::forward_layer(size_t layer, const Kept& kept, const Tensor& ou
   add_product(activated, rounded.down, out);
 }
 
-void DecoderPass::backward(const Tensor& d, const DecoderViews& gradient) {
+void DecoderPass::backward(const Tensor& d, const DecoderViews& gradient, const DoneFrom& done) {
+  done(gradient.norm_offset);
   for (size_t layer = full_.layers.size(); layer-- > 0;) {
     backward_feed_forward(layer, kept_[layer], d, gradient.layers[layer]);
     backward_attention(layer, kept_[layer], d, gradient.layers[layer]);
+    done(gradient.layers[layer].offset);
   }
   Tensor embedding = gradient.embedding;
   embedding.index_add_(0, tokens_, d);
+  done(0);
 }
 
 // d: from the gradient after the layer to the one in its middle.

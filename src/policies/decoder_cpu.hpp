@@ -1,5 +1,6 @@
 #pragma once
 // The layers of a decoder over one TokenTree on a CPU, forward and backward.
+#include <functional>
 #include <vector>
 
 #include "tightrope/policies/decoder_config.hpp"
@@ -12,12 +13,17 @@ namespace tightrope {
 struct DecoderViews {
   struct Layer {
     Tensor input_norm, qkv, qkv_bias, o, o_bias, post_norm, gate_up, down;  // biases undefined where there are none
+    int64_t offset = 0;                                                     // of the layer's first value
   };
   DecoderViews(const DecoderConfig& config, const Tensor& flat);
 
   Tensor embedding, norm, head;  // head is the embedding where tied
   std::vector<Layer> layers;
+  int64_t norm_offset = 0;  // of its first value
 };
+
+// Told by a backward pass: it will not touch the gradient from the value `offset` on any more.
+using DoneFrom = std::function<void(int64_t offset)>;
 
 class DecoderPass {
  public:
@@ -28,8 +34,9 @@ class DecoderPass {
   // (N,H) float32: the residual stream after the last layer.  keep: for a backward pass.
   Tensor forward(bool keep);
 
-  // d (N,H) float32: the gradient of what forward returned; is overwritten.  Adds to the views of the gradient.
-  void backward(const Tensor& d, const DecoderViews& gradient);
+  // d (N,H) float32: the gradient of what forward returned; is overwritten.  Adds to the views of the gradient, from
+  // the last layer to the first.
+  void backward(const Tensor& d, const DecoderViews& gradient, const DoneFrom& done);
 
   const DecoderViews& rounded() const { return rounded_; }
   Tensor final_norm(const Tensor& x) const;  // in the type of the products

@@ -63,12 +63,7 @@ void write_parameters(h5::File& file, const mpi::Comm& comm, const std::vector<S
     const std::string group = "/parameters/" + set.name;
     file.make_group(group);
     file.set_attribute(group, "table", comm.broadcast(checkpoint::rows_as_json(set.rows), 0));
-    for (const auto& [name, values] : set.arrays) {
-      const auto size = static_cast<int64_t>(values.size());
-      const auto first = static_cast<size_t>(size * comm.rank() / comm.size());
-      const auto end = static_cast<size_t>(size * (comm.rank() + 1) / comm.size());
-      file.write<float>(group + "/" + name, std::span(values).subspan(first, end - first), "1", "flat; see table");
-    }
+    for (const auto& [name, values] : set.arrays) file.write<float>(group + "/" + name, values, "1", "flat; see table");
   }
 }
 

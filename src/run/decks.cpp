@@ -42,6 +42,8 @@ void TrainerDeck::fields(FieldList& f) {
   f.count("steps", steps, {0, 1e12}, "updates", "updates of the run");
   f.count("batch", batch, {1, 1e9}, "trajectories", "trajectories per update, over all trainers");
   optimiser.fields(f);
+  f.choice("shard", shard, {"none", "optimizer"},
+           "optimizer: each trainer keeps Adam's moments of its share of the parameters only (ZeRO-1)");
   f.count("publish_every", publish_every, {1, 1e9}, "updates", "updates between publications of the weights (async)");
   f.choice("publish_precision", publish_precision, {"float32", "bfloat16"},
            "of the weights that searchers sample with");
@@ -112,6 +114,7 @@ Schema program_schema() {
       .add<SearcherDeck>("sampling")
       .add<ExploreDeck>("how the sampler strays from the policy; never part of a loss")
       .add<ReplayDeck>("the replay buffer")
+      .add<CollectiveDeck>("sums of the gradient over the trainers")
       .add<CheckpointDeck>("restart files")
       .alias("tba", "TBA's own names (arXiv 2503.18929) for keys of other sections", tba_names());
   return schema;
@@ -149,6 +152,14 @@ std::vector<std::string> combination_problems(const Deck& deck, int ranks) {
       !text || (explore.epsilon == 0 && explore.epsilon_end == 0), "explore.epsilon",
       "explore.epsilon does nothing with task.kind = " + task + " (texts explore by temperature and top_p) remove it");
   const auto& world = deck.get<WorldDeck>();
+  check(
+      world.device != "cuda", "world.device",
+      "world.device = cuda does not work yet (policies, samplers and scorers have kernels for the CPU only) set auto; "
+      "collective.kind = nccl sums gradients on GPUs");
+  check(
+      world.device != "cpu" || deck.get<CollectiveDeck>().kind != "nccl", "collective.kind",
+      "collective.kind = nccl does not work with world.device = cpu (it sums on a GPU per trainer) set one of them to "
+      "auto");
   check(trainer.batch / objective.group >= world.trainers, "trainer.batch",
         "trainer.batch = " + batch + " has fewer groups of " + k + " than there are trainers (" +
             std::to_string(world.trainers) + ") raise it or lower world.trainers");

@@ -4,6 +4,7 @@
 #include "tightrope/base/check.hpp"
 #include "tightrope/comm/weight_board.hpp"
 #include "tightrope/learn/replay_index.hpp"
+#include "tightrope/run/checkpoint.hpp"
 #include "tightrope/run/decks.hpp"
 #include "tightrope/tasks/registry.hpp"
 
@@ -45,6 +46,14 @@ int64_t Plan::window_bytes(int rank) const {
                                : 0;
 }
 
+int64_t Plan::training_bytes(const Deck& deck) const {
+  const bool sharded = deck.get<TrainerDeck>().shard == "optimizer";
+  int64_t owned = sharded ? 0 : parameters;
+  if (sharded)
+    for (const Extent& slice : gradient.shard(0)) owned += slice.size;
+  return 4 * 2 * parameters + 4 * 2 * owned + collective_bytes(deck.get<CollectiveDeck>(), gradient, sharded);
+}
+
 Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters) {
   const auto& objective = deck.get<ObjectiveDeck>();
   const auto& replay = deck.get<ReplayDeck>();
@@ -59,6 +68,7 @@ Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters
                       objective.temperature_jump_at};
   plan.groups = trainer.batch / objective.group;
   plan.parameters = parameters;
+  plan.gradient = GradientPlan(parameters, deck.get<CollectiveDeck>().bucket, plan.roles.trainers);
   plan.precision =
       trainer.publish_precision == "bfloat16" ? WeightBoard::Precision::bfloat16 : WeightBoard::Precision::float32;
   check_needs(deck, *plan.objective, task);
@@ -108,8 +118,14 @@ std::string Plan::describe(const Deck& deck) const {
   line("policy", number(parameters) + " parameters, " + bytes_text(4 * parameters));
   line("one-sided memory", bytes_text(window_bytes(0)) + " on trainer 0" +
                                (roles.trainers > 1 ? ", " + bytes_text(window_bytes(1)) + " on the others" : ""));
-  line("training memory", bytes_text(7 * 4 * parameters) +
-                              " per trainer (weights, gradient, two moments; all but the gradient again, to be saved)");
+  const auto& collective = deck.get<CollectiveDeck>();
+  line("gradient", number(static_cast<int64_t>(gradient.buckets.size())) + " buckets of at most " +
+                       bytes_text(4 * std::min(gradient.bucket_values, parameters)) + ", summed in " +
+                       collective.precision + (collective.overlap ? ", beside the backward pass" : ""));
+  line("training memory", bytes_text(training_bytes(deck)) + " per trainer (weights, gradient, " +
+                              (trainer.shard == "optimizer" ? "its share of two moments)" : "two moments)"));
+  line("to be saved", bytes_text(4 * 3 * saved_share(parameters, 0, roles.trainers).size) +
+                          " more per trainer from the first checkpoint on (its share of weights and moments)");
   line("sampling memory", bytes_text(2 * 4 * parameters) + " per searcher (weights, a copy in flight)");
   return text;
 }

@@ -38,12 +38,20 @@ Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const T
       deck_(deck.get<TrainerDeck>()),
       layout_(task.layout()),
       lockstep_(deck.get<RunDeck>().mode == "lockstep"),
+      overlap_(deck.get<CollectiveDeck>().overlap),
+      sharded_(deck_.shard == "optimizer"),
       seed_(static_cast<uint64_t>(deck.get<RunDeck>().seed)),
       policy_(task.make_policy(plan.objective->needs)),
-      collective_(make_mpi_collective(world.trainers())),
+      collective_(make_collective(deck.get<CollectiveDeck>(), plan.gradient, world.trainers())),
       index_(deck.get<ReplayDeck>(), plan.geometry.slots) {
   policy_->initialise(seed_);
-  optimiser_ = std::make_unique<Optimiser>(deck_.optimiser, policy_->parameters, deck_.steps);
+  ParameterSet& parameters = policy_->parameters;
+  optimiser_ = std::make_unique<Optimiser>(
+      deck_.optimiser, parameters, deck_.steps,
+      sharded_ ? plan.gradient.shard(world.trainer()) : std::vector<Extent>{{0, parameters.size()}});
+  gradient_sum_ = std::make_unique<GradientSum>(plan.gradient, world.trainer(), *collective_,
+                                                floats(parameters.gradient()), sharded_);
+  parameters.watch_gradient([this](const Extent& values) { gradient_sum_->complete(values); });
 }
 
 void Trainer::begin() { publish(false); }
@@ -176,6 +184,7 @@ void Trainer::update() {
     const int64_t fit = task_.rows_at_once(batch, first) / k * k;  // whole groups, one at least
     const int64_t count = std::min(std::max(fit, k), batch.size() - first);
     const bool whole = count == batch.size();
+    if (overlap_ && first + count == batch.size()) gradient_sum_->begin();  // the parts are summed here, once
     learn(std::span(drawn).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
           whole ? batch : select(batch, at::arange(first, first + count)));
     first += count;
@@ -212,14 +221,23 @@ void Trainer::learn(std::span<const IndexEntry> drawn, const Batch& part) {
 double Trainer::descend() {
   {
     const Timed timed(interval_.backward_seconds);
-    collective_->start(floats(policy_->parameters.gradient()));
-    collective_->finish();
+    gradient_sum_->finish();
   }
   const Timed timed(interval_.optimise_seconds);
-  const double norm = optimiser_->step();
+  const double norm = gradient_norm();
   VALIDATE(std::isfinite(norm), "the gradient is not finite", "norm " + std::to_string(norm),
            "lower trainer.learning_rate, or set trainer.clip");
+  optimiser_->step(norm);
+  if (sharded_) gradient_sum_->gather(floats(policy_->parameters.flat()));
   return norm;
+}
+
+double Trainer::gradient_norm() const {
+  const double own = optimiser_->norm();
+  if (!sharded_) return own;
+  double squares = own * own;
+  world_.trainers().sum(std::span(&squares, 1));
+  return std::sqrt(squares);
 }
 
 }  // namespace tightrope

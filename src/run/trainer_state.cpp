@@ -1,6 +1,7 @@
 // What a trainer puts into a checkpoint and takes from it.
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/run/trainer.hpp"
@@ -31,9 +32,18 @@ void Trainer::save(CheckpointData& data) const {
   saved.rows.clear();
   for (const Parameter& parameter : set.shapes())
     saved.rows.push_back({parameter.name, parameter.group, parameter.shape, parameter.offset});
-  copy(set.flat(), saved.arrays["weights"]);
-  copy(optimiser_->first_moment(), saved.arrays["adam_first"]);
-  copy(optimiser_->second_moment(), saved.arrays["adam_second"]);
+  const Extent share = saved_share(set.size(), world_.trainer(), plan_.roles.trainers);
+  copy(set.flat().narrow(0, share.offset, share.size), saved.arrays["weights"]);
+  for (const auto& [name, moment] :
+       {std::pair("adam_first", optimiser_->first_moment()), {"adam_second", optimiser_->second_moment()}}) {
+    std::vector<float>& values = saved.arrays[name];
+    if (!sharded_) {
+      copy(moment.narrow(0, share.offset, share.size), values);
+      continue;
+    }
+    values.resize(static_cast<size_t>(share.size));
+    gradient_sum_->gather({moment.const_data_ptr<float>(), static_cast<size_t>(moment.numel())}, share, values);
+  }
   data.step = steps_done();
   data.clocks["policy"] = steps_done();
   data.integers["phase"] = phase_;
@@ -76,7 +86,7 @@ void Trainer::restore(const CheckpointData& data) {
   updates_in_phase_ = data.integers.at("updates_in_phase");
   between_phases_ = lanes_done_ == 0;
   if (const auto sums = data.sums.find("interval"); sums != data.sums.end() && sums->second.size() == kSums)
-    std::memcpy(static_cast<IntervalSums*>(&interval_), sums->second.data(), sizeof(IntervalSums));
+    std::memcpy(static_cast<void*>(static_cast<IntervalSums*>(&interval_)), sums->second.data(), sizeof(IntervalSums));
   if (const auto skipped = data.sums.find("skipped"); skipped != data.sums.end())
     skipped_before_ = skipped->second.at(0);
   index_.restore(data.index);

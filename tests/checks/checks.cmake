@@ -11,25 +11,6 @@ add_test(NAME check_simulate COMMAND ${Python3_EXECUTABLE} ${checks}/simulate_te
 set_tests_properties(check_layers check_budgets check_links check_format check_deck_page check_summary check_smollm2
                      check_simulate PROPERTIES LABELS checks SKIP_RETURN_CODE 77 TIMEOUT 60)
 
-# The NCCL collective is compiled and linked in every build on a machine that can, so that it does not rot.
-find_package(CUDAToolkit QUIET)
-find_path(NCCL_INCLUDE nccl.h HINTS ${NCCL_ROOT}/include $ENV{NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
-find_library(NCCL_LIBRARY nccl HINTS ${NCCL_ROOT}/lib $ENV{NCCL_ROOT}/lib ${CUDAToolkit_LIBRARY_DIR})
-if(CUDAToolkit_FOUND AND NCCL_INCLUDE AND NCCL_LIBRARY)
-  add_executable(nccl_probe ${checks}/nccl_probe.cpp)
-  if(NOT TIGHTROPE_CUDA)
-    target_sources(nccl_probe PRIVATE ${CMAKE_SOURCE_DIR}/src/comm/nccl_collective.cpp)
-    target_compile_definitions(nccl_probe PRIVATE TIGHTROPE_CUDA)
-    target_include_directories(nccl_probe SYSTEM PRIVATE ${NCCL_INCLUDE})
-    target_link_libraries(nccl_probe PRIVATE ${NCCL_LIBRARY} CUDA::cudart)
-  endif()
-  target_link_libraries(nccl_probe PRIVATE tightrope_comm)
-  add_test(NAME nccl_probe COMMAND nccl_probe)
-else()
-  add_test(NAME nccl_probe COMMAND sh -c "echo 'skipped: no CUDA toolkit with NCCL on this machine'; exit 77")
-endif()
-set_tests_properties(nccl_probe PROPERTIES LABELS checks SKIP_RETURN_CODE 77 TIMEOUT 60)
-
 if(TIGHTROPE_SANITIZE AND TARGET mpi_tests)
   target_sources(mpi_tests PRIVATE ${checks}/keep_plugins.cpp)
   set_target_properties(mpi_tests PROPERTIES ENABLE_EXPORTS ON)

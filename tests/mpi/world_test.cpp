@@ -1,15 +1,9 @@
-// World and Collective: who does what, and what the trainers do together.
+// World: who does what.
 #include "tightrope/comm/world.hpp"
 
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
-#include <cstring>
-#include <random>
-
 #include "tightrope/base/check.hpp"
-#include "tightrope/comm/collective.hpp"
 
 namespace tightrope {
 namespace {
@@ -75,58 +69,6 @@ TEST(World, TakesThreadsFromTheDeckAndDividesTheNodeElse) {
   const World world(mpi::Comm::world(), d);
   EXPECT_EQ(world.threads(), 3);
   EXPECT_FALSE(world.has_progress_thread());
-}
-
-std::vector<float> numbers(int rank, size_t count) {
-  std::minstd_rand generator(static_cast<unsigned>(rank) * 7 + static_cast<unsigned>(count));
-  std::vector<float> values(count);
-  for (float& v : values)
-    v = std::ldexp(static_cast<float>(generator() % 20001) - 10000.0f, static_cast<int>(generator() % 20) - 10);
-  return values;
-}
-
-// Every algorithm that the library may choose by size: the sum is right, and it has the same bits everywhere.
-TEST(Collective, SumsAreRightAndBitIdenticalOnAllRanks) {
-  const mpi::Comm comm = mpi::Comm::world();
-  const auto collective = make_mpi_collective(comm);
-  for (const size_t count : {size_t{1}, size_t{7}, size_t{1000}, size_t{20000}, size_t{300007}, size_t{2000003}}) {
-    std::vector<float> values = numbers(comm.rank(), count), again = values;
-    std::vector<double> exact(count), size(count);
-    for (int r = 0; r < comm.size(); ++r) {
-      const auto of_rank = numbers(r, count);
-      for (size_t i = 0; i < count; ++i) {
-        exact[i] += of_rank[i];
-        size[i] += std::abs(of_rank[i]);
-      }
-    }
-    collective->start(values);
-    collective->finish();
-    collective->start(again);
-    collective->finish();
-    EXPECT_EQ(std::memcmp(values.data(), again.data(), count * sizeof(float)), 0) << count;
-    size_t wrong = 0;
-    for (size_t i = 0; i < count; ++i) wrong += std::abs(values[i] - exact[i]) > 1e-6 * size[i];
-    EXPECT_EQ(wrong, 0u) << count;
-    std::vector<int64_t> bits(2 * count);
-    for (size_t i = 0; i < count; ++i) {
-      bits[2 * i] = std::bit_cast<int32_t>(values[i]);
-      bits[2 * i + 1] = -bits[2 * i];
-    }
-    comm.max(bits);
-    size_t different = 0;
-    for (size_t i = 0; i < count; ++i) different += bits[2 * i] != -bits[2 * i + 1];
-    EXPECT_EQ(different, 0u) << count;
-  }
-}
-
-TEST(Collective, BroadcastsFromAnyRank) {
-  const mpi::Comm comm = mpi::Comm::world();
-  const auto collective = make_mpi_collective(comm);
-  for (int root = 0; root < comm.size(); ++root) {
-    std::vector<float> values = numbers(comm.rank(), 1001);
-    collective->broadcast(values, root);
-    EXPECT_EQ(values, numbers(root, 1001));
-  }
 }
 
 TEST(NodeMemory, EveryRankReadsWhatTheNodesFirstRankWrote) {

@@ -1,7 +1,9 @@
 // Several trainers are one: their shares of a batch add up to its gradient, and their parameters stay bit-identical.
 #include <gtest/gtest.h>
 
-#include "tightrope/comm/collective.hpp"
+#include <tuple>
+
+#include "tightrope/comm/gradient_sum.hpp"
 #include "tightrope/comm/hash.hpp"
 #include "tightrope/core/rng.hpp"
 #include "tightrope/run/decks.hpp"
@@ -51,7 +53,6 @@ Tensor gradient(const Task& task, Policy& policy, const Objective& objective, co
 
 TEST(Trainers, SharesOfABatchAddUpToItsGradient) {
   const mpi::Comm comm = mpi::Comm::world();
-  const auto collective = make_mpi_collective(comm);
   for (const std::string backward : {"uniform", "learned"}) {
     const auto task = make_task(read({"--policy.backward=" + backward, "--policy.width=64"}));
     for (const Objective& objective : objectives()) {
@@ -68,8 +69,9 @@ TEST(Trainers, SharesOfABatchAddUpToItsGradient) {
       const Tensor whole = gradient(*task, *policy, objective, rows(task->layout(), batch, 0, kBatch));
       const int64_t first = kBatch * comm.rank() / comm.size(), end = kBatch * (comm.rank() + 1) / comm.size();
       const Tensor sum = gradient(*task, *policy, objective, rows(task->layout(), batch, first, end));
-      collective->start(floats(sum));
-      collective->finish();
+      const GradientPlan plan(sum.size(0), 4096, comm.size());
+      const auto collective = make_collective({}, plan, comm);
+      GradientSum(plan, comm.rank(), *collective, floats(sum), /*sharded=*/false).finish();
       const double size = whole.norm().item<double>();
       EXPECT_GT(size, 1e-3);
       EXPECT_LE((sum - whole).norm().item<double>(), 1e-6 * size);
@@ -77,12 +79,49 @@ TEST(Trainers, SharesOfABatchAddUpToItsGradient) {
   }
 }
 
-TEST(Trainers, ParametersStayBitIdentical) {
+// What a pass says to be done is final from then on, nothing is said twice, and what is never said has no gradient.
+void expect_honest(const Task& task, Policy& policy, const Objective& objective, const Batch& batch) {
+  const ParameterSet& parameters = policy.parameters;
+  Tensor seen = at::full({parameters.size()}, -1e30F), times = at::zeros({parameters.size()});
+  policy.parameters.watch_gradient([&](const Extent& done) {
+    seen.narrow(0, done.offset, done.size).copy_(parameters.gradient().narrow(0, done.offset, done.size));
+    times.narrow(0, done.offset, done.size).add_(1);
+  });
+  const Tensor whole = gradient(task, policy, objective, batch);
+  policy.parameters.watch_gradient([](const Extent&) {});
+  EXPECT_EQ(times.max().item<float>(), 1);
+  EXPECT_TRUE(at::equal(at::where(times == 1, seen, 0), whole));
+  EXPECT_GT(whole.norm().item<double>(), 0);
+}
+
+TEST(Trainers, GradientsThatAreSaidToBeDoneAreFinal) {
+  const auto mlp = make_task(read({"--policy.backward=learned", "--policy.width=64"}));
+  const auto tokens =
+      make_task(read({"--task.kind=tokens", "--tokens.layers=3", "--tokens.length=6", "--text.tokens_at_once=20"}));
+  for (const auto& [task, name, queries] : {std::tuple(mlp.get(), "subtb", 1), {tokens.get(), "vargrad", 2}}) {
+    const Objective& objective = find_objective(name);
+    const auto policy = task->make_policy(objective.needs);
+    policy->initialise(1);
+    if (queries == 1) scatter(*policy);
+    Keys keys{1, {}, {}};
+    for (int64_t i = 0; i < kBatch; ++i) {
+      keys.visit.push_back(0);
+      keys.k.push_back(i);
+    }
+    const Tensor query = at::arange(kBatch).floor_divide(kBatch / queries);
+    const Batch batch = task->sample(*policy, query, Exploration{0, 1}, keys);
+    expect_honest(*task, *policy, objective, rows(task->layout(), batch, 0, kBatch));
+  }
+}
+
+class Sums : public testing::TestWithParam<const char*> {};
+
+TEST_P(Sums, LeaveParametersBitIdentical) {
   mpi::Comm comm = mpi::Comm::world();
   const std::string ranks = std::to_string(comm.size());
-  const Deck deck =
-      read({"--world.trainers=" + ranks, "--trainer.steps=20", "--evaluation.every=0", "--world.threads=1",
-            "--policy.width=64", "--objective.kind=subtb", "--policy.backward=learned"});
+  const Deck deck = read({"--world.trainers=" + ranks, "--trainer.steps=20", "--evaluation.every=0",
+                          "--world.threads=1", "--policy.width=64", "--objective.kind=subtb",
+                          "--policy.backward=learned", "--trainer.clip=1", "--collective.bucket=4KiB", GetParam()});
   const auto task = make_task(deck);
   const auto policy = task->make_policy(find_objective("subtb").needs);
   const Plan plan = make_plan(deck, comm.size(), *task, policy->parameters.size());
@@ -105,6 +144,13 @@ TEST(Trainers, ParametersStayBitIdentical) {
   }
   world.comm().barrier();
 }
+
+INSTANTIATE_TEST_SUITE_P(Mpi, Sums,
+                         testing::Values("--collective.overlap=no", "--collective.precision=bfloat16",
+                                         "--trainer.shard=optimizer"));
+#ifdef TIGHTROPE_TEST_NCCL
+INSTANTIATE_TEST_SUITE_P(Nccl, Sums, testing::Values("--collective.kind=nccl"));
+#endif
 
 }  // namespace
 }  // namespace tightrope

@@ -24,8 +24,8 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"  # to read metrics.h5 while it gro
 class Job:
     """One run, started; ends with its whole process group."""
 
-    def __init__(self, words, np, cwd, env=None, launcher=()):
-        command = [*launcher, MPIEXEC, "-n", str(np), PROGRAM, *map(str, words)]
+    def __init__(self, words, np, cwd, env=None, launcher=(), program=PROGRAM):
+        command = [*launcher, MPIEXEC, "-n", str(np), program, *map(str, words)]
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
         self.started = time.monotonic()

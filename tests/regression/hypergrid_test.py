@@ -16,11 +16,11 @@ SEEDS = range(1, 1 + int(os.environ.get("TIGHTROPE_SEEDS", "3")))
 
 
 class Hypergrid(ProgramTest):
-    def train(self, deck, seed, trainers, most):
+    def train(self, deck, seed, trainers, most, np=4):
         """Medians over the last five evaluations: TV, |log Z error|, worst relative error of a mode's mass."""
         name = f"{deck}-{trainers}-{seed}"
         result = self.succeed(INPUTS / f"{deck}.ini", f"--run.seed={seed}", f"--world.trainers={trainers}",
-                              f"--run.name={name}", np=4, seconds=280)
+                              f"--run.name={name}", np=np, seconds=380)
         metrics = self.folder / "runs" / name / "metrics.h5"
         trajectories, tv, log_z, model = columns(metrics, "evaluation", "trajectories", "tv", "log_z", "distribution")
         self.assertLessEqual(trajectories[-1], most)
@@ -30,14 +30,14 @@ class Hypergrid(ProgramTest):
         found = numpy.array([[row[mode == m].sum() for m in range(4)] for row in model[-5:]])
         figures = (numpy.median(tv[-5:]), numpy.median(abs(log_z[-5:] - exact)),
                    abs(numpy.median(found, axis=0) / wanted - 1).max())
-        print(f"{deck} {trainers}+{4 - trainers} seed {seed}: TV %.2g, |log Z error| %.2g, modes within %.2g%%, %.0f s"
+        print(f"{deck} {trainers}+{np - trainers} seed {seed}: TV %.2g, |log Z error| %.2g, modes within %.2g%%, %.0f s"
               % (figures[0], figures[1], 100 * figures[2], result.seconds), flush=True)
         return figures
 
-    def check_dense(self, trainers):
+    def check_dense(self, trainers, np=4):
         for seed in SEEDS:
             with self.subTest(seed=seed):
-                tv, log_z, _ = self.train("hypergrid", seed, trainers, 64_000)
+                tv, log_z, _ = self.train("hypergrid", seed, trainers, 64_000, np)
                 self.assertLessEqual(tv, 0.02)
                 self.assertLessEqual(log_z, 0.03)
 
@@ -46,6 +46,9 @@ class Hypergrid(ProgramTest):
 
     def test_two_trainers_two_searchers(self):
         self.check_dense(2)
+
+    def test_four_trainers_four_searchers(self):
+        self.check_dense(4, np=8)
 
     def test_sparse_reward(self):
         for seed in SEEDS:

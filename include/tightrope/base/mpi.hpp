@@ -76,6 +76,15 @@ class Comm {
   void sum(std::span<int64_t> values) const;
   void max(std::span<int64_t> values) const;
   void sum(std::span<float> values) const;
+  void sum_bfloat16(std::span<uint16_t> values) const;  // every addition is rounded to the nearest
+  // `values` are cut into size() slices of `slice` values, the last ones shorter or empty, at most 2^31 in all.
+  // sum_slices: mine = this rank's slice of the sum.  gather_slices: in place, each rank's own slice to all.
+  void sum_slices(std::span<const float> values, size_t slice, std::span<float> mine) const;
+  void sum_slices_bfloat16(std::span<const uint16_t> values, size_t slice, std::span<uint16_t> mine) const;
+  void gather_slices(std::span<float> values, size_t slice) const;
+  // Until every rank has come here, without keeping a core from others for long.  False where give_up() said so
+  // before: then the communicator is of no more use.
+  bool meet(const std::function<bool()>& give_up) const;
   std::vector<int64_t> gather_all(int64_t value) const;
   std::vector<std::string> gather(const std::string& text, int root) const;  // empty off root
   void poll() const;     // local: enters MPI once, so that one-sided operations at this rank move

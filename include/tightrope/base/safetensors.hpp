@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tightrope/base/bfloat16.hpp"
 #include "tightrope/base/mapped_file.hpp"
 
 namespace tightrope {
@@ -51,10 +52,6 @@ class SafetensorsFile {
 
 // Exact: every float16 and bfloat16 is a float32.  `from` holds to.size() values of any alignment.
 void to_float32(std::span<const std::byte> from, Dtype dtype, std::span<float> to);
-
-// To the nearest bfloat16, ties to even (IEEE 754); what lies beyond the largest becomes infinite, a NaN stays one.
-uint16_t to_bfloat16(float value);
-void to_bfloat16(std::span<const float> from, std::span<uint16_t> to);
 
 bool all_finite(std::span<const float> values);
 

@@ -1,31 +1,65 @@
 #pragma once
-// Collective: what the trainers do together, on contiguous spans.  MPI here; NCCL fits behind the same interface:
-// stream-ordered, start() may overlap with computation, finish() makes the result visible.
+// Collective: sums over the trainers, by MPI or by NCCL.
 #include <memory>
 #include <span>
 #include <string>
 
 #include "tightrope/base/mpi.hpp"
+#include "tightrope/comm/gradient_plan.hpp"
+#include "tightrope/core/deck.hpp"
 
 namespace tightrope {
 
+struct CollectiveDeck {
+  static constexpr const char* section = "collective";
+  std::string kind = "auto";          // auto | mpi | nccl
+  std::string precision = "float32";  // float32 | bfloat16: of the gradient on its way
+  int64_t bucket = 25 << 20;          // bytes of float32 gradient
+  bool overlap = true;
+  double timeout = 1800;  // seconds
+  void fields(FieldList& f);
+};
+
+// One thread calls.  Operations run one after another in the order of the calls, which must be the same on all
+// trainers, and may go on beside the caller: their spans stay untouched until finish().
 class Collective {
  public:
   virtual ~Collective() = default;
-  virtual void broadcast(std::span<float> values, int root) = 0;
-  // Starts the sum over the trainers, in place; the span must stay untouched until finish().
-  virtual void start(std::span<float> values) = 0;
+  // All get the sum, with the same bits.
+  virtual void sum(std::span<float> values) = 0;
+  // Trainer t gets slice t of the sum (slice_size() of gradient_plan.hpp); what its other values are is not said.
+  virtual void sum_slices(std::span<float> values) = 0;
+  // All get slice t of trainer t, in float32.
+  virtual void gather_slices(std::span<float> values) = 0;
+  // Waits for all operations.  Throws what went wrong in one of them: Failure that names it where a trainer did not
+  // come to it within the deck's timeout.
   virtual void finish() = 0;
-  virtual std::string name() const = 0;
+  virtual std::string name() const = 0;  // for people
 };
 
-// Bit-identical results on every trainer; repeatable for a fixed number of trainers.
-std::unique_ptr<Collective> make_mpi_collective(const mpi::Comm& trainers);
+// The one that the deck asks for, for the buckets of a plan.  Collective call over the trainers.
+std::unique_ptr<Collective> make_collective(const CollectiveDeck& deck, const GradientPlan& plan,
+                                            const mpi::Comm& trainers);
 
-#ifdef TIGHTROPE_CUDA
-// Collective call.  One device per trainer: its rank among the trainers of its node.  Spans are host memory, staged
-// through the device; they need not be pinned.  Throws Failure where the node has no (or too few) CUDA devices.
-std::unique_ptr<Collective> make_nccl_collective(const mpi::Comm& trainers);
-#endif
+// Runs operations on a thread of its own where there is something to overlap and MPI grants THREAD_MULTIPLE.
+// Repeatable for a fixed number of trainers.
+std::unique_ptr<Collective> make_mpi_collective(const CollectiveDeck& deck, const GradientPlan& plan,
+                                                const mpi::Comm& trainers);
+
+// One GPU per trainer: its rank among the trainers of the node that see several GPUs, else the one that it sees.
+// Spans are host memory, staged through the GPU by way of pinned buffers, nccl_buckets at a time.
+constexpr int64_t nccl_buckets = 4;
+std::unique_ptr<Collective> make_nccl_collective(const CollectiveDeck& deck, const GradientPlan& plan,
+                                                 const mpi::Comm& trainers);
+
+// Collective call over all ranks: why collective.kind = nccl cannot run with these trainers ("problem (why) what to
+// do"), the same on all ranks; "" where it can.
+std::string nccl_problem(const mpi::Comm& comm, bool trainer);
+
+// What one takes of host memory, in bytes, but for what the libraries take.
+int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, bool sharded);
+
+// Throws the Failure of an operation that did not end in time: the number-th since finish(), of `values` values.
+void check_in_time(bool in_time, const CollectiveDeck& deck, int64_t number, size_t values);
 
 }  // namespace tightrope

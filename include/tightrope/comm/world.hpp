@@ -15,6 +15,7 @@ struct WorldDeck {
   int64_t searchers = 0;
   int64_t threads = 0;
   std::string progress = "auto";
+  std::string device = "auto";
   void fields(FieldList& f);
 };
 

@@ -4,9 +4,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "tightrope/core/extent.hpp"
 
 namespace tightrope {
 
@@ -20,9 +23,8 @@ struct Parameter {
   Tensor value;        // leaf with requires_grad, a view of flat(); its grad is a view of gradient()
 };
 
-struct ParameterGroup {
+struct ParameterGroup : Extent {  // values in flat(); groups are contiguous, in order of appearance
   std::string name;
-  int64_t offset = 0, size = 0;  // values in flat(); groups are contiguous, in order of appearance
 };
 
 class ParameterSet {
@@ -41,6 +43,15 @@ class ParameterSet {
   int64_t size() const;
   void zero_gradient();
 
+  // `watcher` hears during a backward pass, on its thread, which values of gradient() the pass will not touch again:
+  // each at most once; parameters that the loss does not depend on are never mentioned.
+  using GradientWatcher = std::function<void(const Extent&)>;
+  void watch_gradient(GradientWatcher watcher);
+  // For a backward pass that adds to gradient() itself, past the leaves.
+  void gradient_done(const Extent& extent) const {
+    if (watcher_) (*watcher_)(extent);
+  }
+
   // Counts changes of the values, for whoever keeps something that was made from them.
   int64_t revision() const { return revision_; }
   void changed() { ++revision_; }  // say so after writing into flat()
@@ -49,6 +60,7 @@ class ParameterSet {
   mutable std::vector<Parameter> parameters_;
   std::vector<ParameterGroup> groups_;
   mutable Tensor flat_, gradient_;
+  std::shared_ptr<const GradientWatcher> watcher_;  // shared with the leaves' hooks
   int64_t revision_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tightrope/core/deck.hpp"
+#include "tightrope/core/extent.hpp"
 #include "tightrope/core/policy.hpp"
 
 namespace tightrope {
@@ -23,21 +24,25 @@ struct OptimiserDeck {
 
 class Optimiser {
  public:
-  Optimiser(const OptimiserDeck& deck, ParameterSet& parameters, int64_t steps);
+  // Updates the `owned` values (ascending, apart from each other) and keeps their moments: all, where not said.
+  Optimiser(const OptimiserDeck& deck, ParameterSet& parameters, int64_t steps, std::vector<Extent> owned);
+  Optimiser(const OptimiserDeck& deck, ParameterSet& parameters, int64_t steps)
+      : Optimiser(deck, parameters, steps, {{0, parameters.size()}}) {}
 
-  // One update from parameters.gradient(); returns its norm before clipping.
-  double step();
+  double norm() const;     // of the owned part of parameters.gradient()
+  void step(double norm);  // one update of the owned values; `norm` is the whole gradient's, for clipping
 
   int64_t steps_done() const { return done_; }
   double rate_factor() const;                         // of the schedule, at the next step
-  const Tensor& first_moment() const { return m_; }   // (P) float32
-  const Tensor& second_moment() const { return v_; }  // (P) float32
-  void restore(int64_t steps_done, const Tensor& first, const Tensor& second);
+  const Tensor& first_moment() const { return m_; }   // float32, of the owned values one after another
+  const Tensor& second_moment() const { return v_; }  // the same
+  void restore(int64_t steps_done, const Tensor& first, const Tensor& second);  // (P) each
 
  private:
   OptimiserDeck deck_;
   ParameterSet& parameters_;
   int64_t steps_, done_ = 0;
+  std::vector<Extent> owned_;
   Tensor m_, v_;
   struct Group {
     double rate, decay;

@@ -37,7 +37,8 @@ class Decoder {
   Decoder(DecoderConfig config, Precision precision);
 
   // Where gradients are enabled log_prob has one, and its backward adds to parameters.gradient() directly: it works
-  // with backward(), not with torch.autograd.grad().  The parameters must outlive it and not change before it.
+  // with backward(), not with torch.autograd.grad().  The parameters must outlive it and not change before it; a
+  // watcher of their gradient hears of every layer, so one backward pass must not go through two scores then.
   TokenScores score(ParameterSet& parameters, const TokenTree& tree, const ScoreRequest& request) const;
 
   // Of frozen parameters: flat (P) float32, or bfloat16 where that is the precision, which saves rounding them anew.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tightrope/base/mpi.hpp"
+#include "tightrope/core/extent.hpp"
 #include "tightrope/learn/replay_merge.hpp"
 
 namespace tightrope {
@@ -23,8 +24,15 @@ struct SavedParameters {
   };
   std::string name;
   std::vector<Row> rows;
-  std::map<std::string, std::vector<float>> arrays;  // "weights", "adam_first", "adam_second": (P) each
+  // "weights", "adam_first", "adam_second".  Read: (P) each.  To be written: this trainer's saved_share() of them.
+  std::map<std::string, std::vector<float>> arrays;
 };
+
+// What trainer `trainer` of so many writes of an array of `values`.
+inline Extent saved_share(int64_t values, int64_t trainer, int64_t trainers) {
+  const int64_t first = values * trainer / trainers;
+  return {first, values * (trainer + 1) / trainers - first};
+}
 
 struct CheckpointData {
   // The same on all trainers; trainer 0's are written.  Maps have the same names everywhere.
@@ -33,7 +41,7 @@ struct CheckpointData {
   std::vector<std::string> build;  // lines
   int64_t step = 0;                // optimiser steps done
   int64_t ranks = 1, trainers = 1, searchers = 1;
-  std::vector<SavedParameters> parameters;  // bit-identical on all trainers: each writes its share
+  std::vector<SavedParameters> parameters;
   std::map<std::string, double> scalars;
   std::map<std::string, int64_t> integers;
   std::map<std::string, int64_t> clocks;  // version of each parameter set

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "tightrope/comm/collective.hpp"
 #include "tightrope/comm/replay_window.hpp"
 #include "tightrope/comm/weight_board.hpp"
 #include "tightrope/comm/world.hpp"
@@ -44,8 +45,9 @@ struct ObjectiveDeck {
 struct TrainerDeck {
   static constexpr const char* section = "trainer";
   int64_t steps = 4000;
-  int64_t batch = 16;         // trajectories per update, over all trainers
-  int64_t publish_every = 1;  // updates; async
+  int64_t batch = 16;          // trajectories per update, over all trainers
+  std::string shard = "none";  // none | optimizer
+  int64_t publish_every = 1;   // updates; async
   std::string publish_precision = "float32";
   OptimiserDeck optimiser;
   int64_t updates_per_phase = 1;  // lockstep
@@ -92,12 +94,14 @@ struct Plan {
   TemperatureSchedule temperature;
   ObjectiveValues values_at(int64_t update) const;  // updates count from 1
   ReplayGeometry geometry;
-  int64_t groups = 0;                                                  // per update, over all trainers
-  int64_t parameters = 0;                                              // of the policy
+  int64_t groups = 0;      // per update, over all trainers
+  int64_t parameters = 0;  // of the policy
+  GradientPlan gradient{0, 0, 1};
   WeightBoard::Precision precision = WeightBoard::Precision::float32;  // of published weights
-  int64_t groups_of(int trainer) const;          // this trainer's share; all shares add up to groups
-  int64_t window_bytes(int rank) const;          // one-sided memory: lanes, store, weight board
-  std::string describe(const Deck& deck) const;  // for --check: batch arithmetic and bytes per rank
+  int64_t groups_of(int trainer) const;            // this trainer's share; all shares add up to groups
+  int64_t window_bytes(int rank) const;            // one-sided memory: lanes, store, weight board
+  int64_t training_bytes(const Deck& deck) const;  // of a trainer: parameters, gradient, moments, buffers of its sum
+  std::string describe(const Deck& deck) const;    // for --check: batch arithmetic and bytes per rank
 };
 
 // Throws Failure where the sizes do not fit ([replay] bytes too small for one batch).

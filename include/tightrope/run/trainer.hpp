@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tightrope/comm/collective.hpp"
+#include "tightrope/comm/gradient_sum.hpp"
 #include "tightrope/comm/replay_window.hpp"
 #include "tightrope/comm/weight_board.hpp"
 #include "tightrope/comm/world.hpp"
@@ -84,6 +85,7 @@ class Trainer {
   void count_checkpoints(const CheckpointWriter::Figures& figures);
   void publish(bool stop);  // trainer 0 only, elsewhere nothing
   Policy& policy() { return *policy_; }
+  std::string transport() const { return collective_->name(); }  // of the gradient, in words
 
   // What this trainer's store holds at the extremes, for people: the newest, the most and the least rewarded record.
   std::vector<TrajectoryNote> notes();
@@ -91,7 +93,7 @@ class Trainer {
   // Collective over the trainers: what happened since the last call, summed, and starts anew.
   Interval take_interval();
 
-  void save(CheckpointData& data) const;
+  void save(CheckpointData& data) const;  // collective over the trainers
   void restore(const CheckpointData& data);
   int64_t capacity() const { return index_.capacity(); }  // of the store, in records
 
@@ -104,6 +106,7 @@ class Trainer {
   void update();
   std::vector<IndexEntry> draw();
   void learn(std::span<const IndexEntry> drawn, const Batch& part);
+  double gradient_norm() const;
   double descend();
   void count(std::span<const IndexEntry> drawn, const Batch& part, const Scores& scores, const ObjectiveResult& result);
   Batch gather(const std::vector<IndexEntry>& drawn);
@@ -118,10 +121,13 @@ class Trainer {
   const TrainerDeck deck_;
   const Layout layout_;
   const bool lockstep_;
+  const bool overlap_;
+  const bool sharded_;  // this trainer has the moments of its shard of the parameters only
   const uint64_t seed_;
   std::unique_ptr<Policy> policy_;
   std::unique_ptr<Optimiser> optimiser_;
   std::unique_ptr<Collective> collective_;
+  std::unique_ptr<GradientSum> gradient_sum_;
   ReplayIndex index_;
   Interval interval_;
   double skipped_before_ = 0;  // before a restart

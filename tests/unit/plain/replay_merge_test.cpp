@@ -113,7 +113,9 @@ TEST(ReplayMerge, RecordsAndTotalsStayWhatTheyWere) {
         EXPECT_EQ(owner_of(after)(entries[i].query, entries[i].id), static_cast<int64_t>(store));
         EXPECT_EQ(entries[i].slot, static_cast<int64_t>(i));
         EXPECT_EQ(entries[i].ticket, i);
-        if (i > 0) EXPECT_LE(entries[i - 1].version, entries[i].version);
+        if (i > 0) {
+          EXPECT_LE(entries[i - 1].version, entries[i].version);
+        }
       }
     }
   }

@@ -96,7 +96,7 @@ TEST_P(SmallModelsWithStep, OneStepOfAdamW) {
   OptimiserDeck deck;
   deck.learning_rate = step["lr"], deck.beta1 = step["betas"][0], deck.beta2 = step["betas"][1];
   deck.epsilon = step["eps"], deck.weight_decay = step["weight_decay"];
-  Optimiser(deck, model->parameters, 1).step();
+  Optimiser(deck, model->parameters, 1).step(0);
   const Tensor found = model->decoder.score(model->parameters.flat(), batch.tree, batch.request).log_prob;
   EXPECT_LE(largest((found - wanted) / wanted.clamp_max(-1)), 1e-3);
   expect_close(-found.mean().item<double>(), step["mean_nll"], 1e-4, "mean NLL");
