@@ -128,10 +128,13 @@ class Store:
 
 class Simulation:
     """cores: that the ranks share, None = one each.  pulls: transfers of weights at full speed at once.  staggered:
-    searchers begin at a random point of a batch, as they would be after some time."""
+    searchers begin at a random point of a batch, as they would be after some time.  times: one for the whole run, or a
+    list of (update from which they hold, times)."""
 
     def __init__(self, job, times, cores=None, pulls=math.inf, staggered=False, seed=1):
-        self.job, self.times, self.staggered = job, times, staggered
+        self.job, self.staggered = job, staggered
+        self.later = collections.deque(times if isinstance(times, list) else [(0, times)])
+        _, self.times = self.later.popleft()
         self.clock = Clock()
         self.cores = Shared(self.clock, cores or math.inf)
         self.board = Shared(self.clock, pulls)
@@ -142,8 +145,8 @@ class Simulation:
         self.stores = [Store(job, share, self.chance) for share in shares]
         self.lanes = [[collections.deque() for _ in range(job.searchers)] for _ in range(job.trainers)]
         self.filled = [collections.deque() for _ in range(job.trainers)]  # searchers whose lane there is not empty
-        self.arrival = Signal(self.clock, times.nap)
-        self.room = [Signal(self.clock, times.nap) for _ in range(job.searchers)]
+        self.arrival = Signal(self.clock, self.times.nap)
+        self.room = [Signal(self.clock, self.times.nap) for _ in range(job.searchers)]
         self.version, self.step, self.batches, self.fetches = 0, 0, 0, 0
         self.searcher_idle, self.trainer_idle = 0.0, 0.0  # seconds so far, over all
         self.rows = []  # after each update: time, searcher_idle, trainer_idle, sum of staleness, records drawn
@@ -222,6 +225,8 @@ class Simulation:
             stale += sum(self.step - version for version in versions)
             drawn += len(versions)
             self.step += 1
+            if self.later and self.step >= self.later[0][0]:
+                _, self.times = self.later.popleft()
             if self.step % job.publish_every == 0:
                 yield self.cores.use(self.times.publish)
                 self.version = self.step

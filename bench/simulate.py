@@ -79,16 +79,28 @@ class Run:
             minimum=int(d["replay.minimum"]), samples_per_insert=float(d["replay.samples_per_insert"]),
             maximum_staleness=int(d["replay.maximum_staleness"]))
 
-    def times(self, rows):
-        """What a rank was busy with beside the named parts goes to the larger step."""
+    def times(self):
+        """Row by row: (update from which they hold, times)."""
+        whole = self.mean_times()[0][1]
+        starts = [0, *map(int, self.columns["step"])]
+        return [(starts[row], self.times_of([row], whole)) for row in range(1, self.rows)]
+
+    def mean_times(self):
+        return [(0, self.times_of(range(1, self.rows), None))]
+
+    def times_of(self, rows, otherwise):
+        """What a rank was busy with beside the named parts goes to the larger step.  otherwise: where nothing came."""
         updates, wall = self.updates(rows), sum(self.seconds(row) for row in rows)
         batches = self.total("searcher_rate", rows) / int(self.deck["searcher.batch"])
+        total = self.columns["inserted"] + self.columns["refused"]
+        arrived = sum(total[row] - total[row - 1] for row in rows)
+        if not (batches and arrived and updates):
+            return otherwise
         parts = {name: self.total(f"seconds_{name}", rows) for name in ("refresh", "drain", "publish")}
         sampling = (wall - self.total("searcher_idle", rows)) * self.searchers
         training = (wall - self.total("trainer_idle", rows)) * self.trainers
-        arrived = self.columns["inserted"] + self.columns["refused"]
         return Times(sample=(sampling - parts["refresh"]) / batches, fetch=parts["refresh"] / batches,
-                     drain=parts["drain"] / sum(arrived[row] - arrived[row - 1] for row in rows),
+                     drain=parts["drain"] / arrived,
                      update=(training - parts["drain"] - parts["publish"]) / updates / self.trainers,
                      publish=parts["publish"] * int(self.deck["trainer.publish_every"]) / updates)
 
@@ -102,27 +114,23 @@ class Run:
 def simulated(job, times, cores):
     """A fetch's time is known per batch; how many batches fetch, the simulation itself says."""
     once = Simulation(job, times, cores).run()
-    times = dataclasses.replace(times, fetch=times.fetch * once.batches / max(once.fetches, 1))
-    return Simulation(job, times, cores).run().between(job.updates // 2, job.updates), times
+    more = once.batches / max(once.fetches, 1)
+    return Simulation(job, [(step, dataclasses.replace(t, fetch=t.fetch * more)) for step, t in times], cores).run()
 
 
 def reproduce(options):
-    print("| run | ranks | what | measured | model | difference |\n|---|---|---|---|---|---|")
-    notes = []
+    rows = [["run", "trainers + searchers", "what", "measured", "model", "difference"]]
     for path in options.run:
-        run, source = Run(path), Run(options.times or path)
-        job = run.job()
-        model, times = simulated(job, source.times(range(1, source.rows)), options.cores)
-        measured = run.measured(range(1, run.rows))
-        for what, value in measured.items():
-            share = what.endswith("idle")
-            difference = f"{100 * (model[what] - value):+.1f} points" if share else \
-                f"{100 * (model[what] / value - 1):+.1f} %" if value else ""
-            print(f"| {run.name} | {run.trainers} + {run.searchers} | {what} | {value:.3g} | {model[what]:.3g} | "
-                  f"{difference} |")
-        notes.append(f"{run.name}: " + ", ".join(f"{name} {1e3 * value:.4g} ms"
-                                                 for name, value in dataclasses.asdict(times).items()))
-    print("\n" + "\n".join(notes))
+        run, job = Run(path), Run(path).job()
+        first = int(run.columns["step"][0])  # what the first row holds is the start
+        times = Run(options.times).mean_times() if options.times else run.times()
+        model = simulated(job, times, options.cores).between(first, job.updates)
+        for what, value in run.measured(range(1, run.rows)).items():
+            difference = f"{100 * (model[what] - value):+.1f} points" if what.endswith("idle") else \
+                f"{100 * (model[what] / value - 1):+.1f} %"
+            rows.append([run.name, f"{run.trainers} + {run.searchers}", what, f"{value:.3g}", f"{model[what]:.3g}",
+                         difference])
+    table(*rows)
 
 
 def table(*rows):
