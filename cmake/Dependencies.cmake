@@ -32,17 +32,6 @@ target_link_libraries(torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
 # RPATH, not RUNPATH: it also serves the libraries that LibTorch itself loads.
 target_link_options(torch INTERFACE -Wl,--disable-new-dtags)
 
-# Parallel HDF5 (the openmpi flavour on Debian).
-find_path(HDF5_INCLUDE H5Ipublic.h PATHS $ENV{HDF5_ROOT}/include /usr/include/hdf5/openmpi NO_DEFAULT_PATH)
-find_library(HDF5_LIBRARY NAMES hdf5_openmpi hdf5 PATHS $ENV{HDF5_ROOT}/lib /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}
-             NO_DEFAULT_PATH)
-if(NOT HDF5_INCLUDE OR NOT HDF5_LIBRARY)
-  message(FATAL_ERROR "parallel HDF5 was not found: install libhdf5-openmpi-dev or set HDF5_ROOT")
-endif()
-add_library(hdf5 INTERFACE)
-target_include_directories(hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE})
-target_link_libraries(hdf5 INTERFACE ${HDF5_LIBRARY})
-
 find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 find_path(RANDOM123_INCLUDE Random123/philox.h REQUIRED)
 find_path(JSON_INCLUDE nlohmann/json.hpp REQUIRED)
@@ -56,4 +45,5 @@ add_library(pcre2 INTERFACE)
 target_include_directories(pcre2 SYSTEM INTERFACE ${PCRE2_INCLUDE})
 target_link_libraries(pcre2 INTERFACE ${PCRE2_LIBRARY})
 
+include(Hdf5)
 include(Nccl)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that Tightrope needs on Debian 12: system packages and LibTorch.  Reuses what is there.
-# usage: jobs/setup.sh [--tests]     --tests: also Slurm, for the tests that start one
+# usage: jobs/setup.sh [--tests]     --tests: also Slurm, a serial HDF5 and clang, for tests that need them
 #   LIBTORCH_ROOT    your own LibTorch (the folder with include/ and lib/): nothing is fetched
 #   TIGHTROPE_CACHE  where LibTorch goes (default ~/.cache/tightrope)
 set -euo pipefail
@@ -9,7 +9,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needed=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
   libboost-program-options-dev libgtest-dev librandom123-dev libxxhash-dev nlohmann-json3-dev libpcre2-dev
   python3 python3-pip python3-h5py python3-matplotlib clang-format unzip)
-for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin python3-venv)
+for_tests=(slurm-wlm slurmctld slurmd slurm-client munge libpmix-bin python3-venv libhdf5-dev hdf5-tools clang-14
+  libclang-rt-14-dev)
 torch_version=2.15.0
 cuda_range='>=13,<14'  # what this LibTorch was built against
 
@@ -39,12 +40,12 @@ test_packages() {
   local missing
   mapfile -t missing < <(missing_packages "${for_tests[@]}")
   if [ ${#missing[@]} = 0 ]; then
-    say "Slurm for tests: here"
+    say "packages for tests: all ${#for_tests[@]} are here"
   elif can_be_root; then
-    say "Slurm for tests: installing ${missing[*]}"
-    install_packages "${missing[@]}" || say "Slurm for tests: could not be installed; its tests will be skipped"
+    say "packages for tests: installing ${missing[*]}"
+    install_packages "${missing[@]}" || say "packages for tests: could not be installed; their tests will be skipped"
   else
-    say "Slurm for tests: missing (${missing[*]}), no root; its tests will be skipped"
+    say "packages for tests: missing (${missing[*]}), no root; their tests will be skipped"
   fi
 }
 

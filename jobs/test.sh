@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up everything and runs every test: release (all), address + undefined sanitizers (unit, MPI on 2 ranks),
-# thread sanitizer (the tests with neither Torch nor MPI).  The last line is 'N passed, N failed, N skipped'.
+# thread sanitizer (the tests with neither Torch nor MPI), fuzz targets (seconds each).
+# The last line is 'N passed, N failed, N skipped'.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -31,4 +32,5 @@ run_tests release
 unset TIGHTROPE_SMOLLM2
 run_tests asan unit_plain unit_torch mpi_tests
 run_tests tsan unit_plain
+if tests/fuzz/fuzz.sh available; then run_tests fuzz; fi
 exec python3 tests/checks/summary.py --broken "${broken[*]:-}" "${reports[@]}"

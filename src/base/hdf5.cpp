@@ -32,13 +32,10 @@ herr_t note_failure(hid_t stack, void*) {
 
 // Errors travel as exceptions, and nothing of HDF5 may run at exit: MPI is finalised by then.
 void start_library() {
-  static const bool started = [] {
-    H5dont_atexit();
-    H5open();
-    H5Eset_auto2(H5E_DEFAULT, note_failure, nullptr);
-    return true;
-  }();
-  static_cast<void>(started);
+  static const bool started = H5dont_atexit() >= 0 && H5open() >= 0;
+  // A thread-safe HDF5 (Debian's serial one is) has an error handler per thread.
+  static thread_local const bool heard = H5Eset_auto2(H5E_DEFAULT, note_failure, nullptr) >= 0;
+  static_cast<void>(started && heard);
 }
 
 // Files are readable while they grow (no locks), and object headers carry HDF5's own checksums (1.8 format).
@@ -51,19 +48,40 @@ Id access_list() {
   return list;
 }
 
+// For a file that all ranks of comm write.
+#ifdef H5_HAVE_PARALLEL
+void share(const Id& access, const mpi::Comm& comm) {
+  H5Pset_fapl_mpio(access, *static_cast<const MPI_Comm*>(comm.native()), MPI_INFO_NULL);
+}
+#else
+void share(const Id&, const mpi::Comm&) {}
+#endif
+
+// Of groups: many links and attributes stay in the object's header, which has a checksum.  HDF5 1.10 would move more
+// than eight into a heap, and crashes over a damaged one.
+Id compact(hid_t kind) {
+  constexpr unsigned most = 60000;
+  Id list(H5Pcreate(kind), H5Pclose);
+  H5Pset_link_phase_change(list, most, 0);
+  H5Pset_attr_phase_change(list, most, 0);
+  return list;
+}
+
 std::string parent(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
 }
 
-void refuse_what_is_no_hdf5_file(const std::string& path) {
+// What must not be opened is refused.
+Seal checked_seal(const std::string& path) {
   const std::string problem = "cannot read '" + path + "'";
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   VALIDATE(std::filesystem::exists(status), problem, "there is no such file", "check the path");
   VALIDATE(std::filesystem::is_regular_file(status), problem, "it is not a regular file", "check the path");
-  VALIDATE(H5Fis_hdf5(path.c_str()) > 0, problem, "it is not an HDF5 file, or its head is damaged",
-           "restore it or choose another file");
+  Seal seal = look_at_seal(path);
+  VALIDATE(seal.problem.empty(), problem, seal.problem, "restore it or choose another file");
+  return seal;
 }
 
 }  // namespace
@@ -81,7 +99,8 @@ std::string library_version() {
   unsigned major = 0, minor = 0, release = 0;
   start_library();
   H5get_libversion(&major, &minor, &release);
-  return "HDF5 " + std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release) + " (parallel)";
+  return "HDF5 " + std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release) +
+         (parallel_library ? " (parallel)" : " (serial: one rank writes for all)");
 }
 
 void File::Handle::fail(const std::string& problem, const std::string& why) const {
@@ -117,7 +136,8 @@ File File::create(const std::string& path) {
   auto handle = std::make_unique<Handle>();
   handle->path = path;
   handle->writable = true;
-  handle->file = Id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list()), H5Fclose);
+  const Id access = access_list();
+  handle->file = Id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, compact(H5P_FILE_CREATE), access), H5Fclose);
   if (handle->file < 0) handle->fail("cannot create '" + path + "' in '" + parent(path) + "'");
   return File(std::move(handle));
 }
@@ -127,10 +147,15 @@ File File::create(const std::string& path, const mpi::Comm& comm) {
   handle->path = path;
   handle->writable = true;
   handle->comm = &comm;
+  handle->sealed = true;
+  const Id creation = compact(H5P_FILE_CREATE);
+  H5Pset_userblock(creation, seal_bytes);
   const Id access = access_list();
-  H5Pset_fapl_mpio(access, *static_cast<const MPI_Comm*>(comm.native()), MPI_INFO_NULL);
-  handle->file = Id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
-  if (handle->file < 0) handle->fail("cannot create '" + path + "' in '" + parent(path) + "'");
+  share(access, comm);
+  handle->where_the_file_is([&] {
+    handle->file = Id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose);
+    if (handle->file < 0) handle->fail("cannot create '" + path + "' in '" + parent(path) + "'");
+  });
   return File(std::move(handle));
 }
 
@@ -138,7 +163,7 @@ File File::open(const std::string& path) {
   auto handle = std::make_unique<Handle>();
   handle->path = path;
   const Id access = access_list();
-  refuse_what_is_no_hdf5_file(path);
+  checked_seal(path);
   handle->file = Id(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
   if (handle->file < 0) handle->fail("cannot read '" + path + "'");
   return File(std::move(handle));
@@ -148,7 +173,9 @@ File File::reopen(const std::string& path) {
   auto handle = std::make_unique<Handle>();
   handle->path = path;
   const Id access = access_list();
-  refuse_what_is_no_hdf5_file(path);
+  const Seal seal = checked_seal(path);
+  handle->sealed = seal.sealed;
+  handle->extents = seal.extents;  // what is added now is hashed
   handle->file = Id(H5Fopen(path.c_str(), H5F_ACC_RDWR, access), H5Fclose);
   if (handle->file < 0) handle->fail("cannot continue '" + path + "'");
   handle->writable = true;
@@ -175,21 +202,40 @@ File::~File() {
 
 void File::close() {
   handle_->tables.clear();
-  if (handle_->file < 0) return;
-  flush();
-  if (H5Fclose(handle_->file.release()) < 0) handle_->fail("cannot close '" + handle_->path + "'");
+  handle_->where_the_file_is([this] {
+    if (handle_->file < 0) return;
+    if (!handle_->write_all()) handle_->fail("cannot write all of '" + handle_->path + "'");
+    if (H5Fclose(handle_->file.release()) < 0) handle_->fail("cannot close '" + handle_->path + "'");
+  });
+  handle_->seal_closed_file();
+}
+
+void File::Handle::seal_closed_file() {
+  if (!std::exchange(sealed, false)) return;
+  if (comm) comm->barrier();  // every rank writes some of what is sealed
+  const std::string problem = !comm || comm->rank() == 0 ? seal(path, extents) : "";
+  if (on_all(comm, problem.empty())) return;
+  fail("cannot seal '" + path + "'", problem.empty() ? "rank 0 could not" : problem);
 }
 
 void File::flush() {
-  if (!handle_->write_all()) handle_->fail("cannot write all of '" + handle_->path + "'");
+  handle_->where_the_file_is([this] {
+    if (!handle_->write_all()) handle_->fail("cannot write all of '" + handle_->path + "'");
+  });
 }
 
 void File::make_group(const std::string& path) {
-  if (has(path)) return;
-  const Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(links, 1);
-  const Id group(H5Gcreate2(handle_->file, path.c_str(), links, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-  if (group < 0) handle_->fail("cannot create group '" + path + "' of '" + handle_->path + "'");
+  handle_->where_the_file_is([&] { handle_->make_groups(path); });
+}
+
+void File::Handle::make_groups(const std::string& name) {
+  for (size_t end = 0; end != std::string::npos;) {
+    end = name.find('/', end + 1);
+    const std::string group = name.substr(0, end);
+    if (group.size() <= 1 || H5Lexists(file, group.c_str(), H5P_DEFAULT) > 0) continue;
+    const Id made(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, compact(H5P_GROUP_CREATE), H5P_DEFAULT), H5Gclose);
+    if (made < 0) fail("cannot create group '" + group + "' of '" + path + "'");
+  }
 }
 
 bool File::has(const std::string& path) const {
@@ -199,6 +245,8 @@ bool File::has(const std::string& path) const {
   }
   return path == "/" || H5Lexists(handle_->file, path.c_str(), H5P_DEFAULT) > 0;
 }
+
+bool File::is_group(const std::string& path) const { return H5Iget_type(handle_->object(path)) == H5I_GROUP; }
 
 std::vector<std::string> File::members(const std::string& group) const {
   const Id id = handle_->object(group);

@@ -1,5 +1,7 @@
 // Attributes of files, groups and datasets: one text, one integer or one real number each.
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "hdf5_handle.hpp"
 #include "tightrope/base/check.hpp"
@@ -18,12 +20,11 @@ std::string attribute_of(const std::string& path, const std::string& name) {
   return "attribute '" + name + "' of '" + path + "'";
 }
 
-// Replaces attribute `name` of object by one value of `stored`, given as `memory`.
-bool put(hid_t object, const std::string& name, hid_t stored, hid_t memory, const void* value) {
-  if (H5Aexists(object, name.c_str()) > 0) H5Adelete(object, name.c_str());
-  const Id space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Id attribute(H5Acreate2(object, name.c_str(), stored, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  return attribute >= 0 && H5Awrite(attribute, memory, value) >= 0;
+constexpr hssize_t most_shown = 1000;  // values of a list
+
+std::string shortest(double value) {
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 // Takes one value; false where there is none, or more, or of another class.
@@ -38,31 +39,48 @@ bool take(hid_t object, const std::string& name, H5T_class_t kind, hid_t memory,
 
 }  // namespace
 
+void File::Handle::put(const std::string& owner, const std::string& name, hid_t stored, hid_t memory,
+                       const void* values, std::optional<hsize_t> count) {
+  where_the_file_is([&] {
+    const Id owned = object(owner);
+    if (H5Aexists(owned, name.c_str()) > 0) H5Adelete(owned, name.c_str());
+    const Id space(count ? H5Screate_simple(1, &*count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose);
+    const Id attribute(H5Acreate2(owned, name.c_str(), stored, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    if (attribute < 0 || H5Awrite(attribute, memory, values) < 0) {
+      fail("cannot write " + attribute_of(owner, name) + " in '" + path + "'");
+    }
+  });
+}
+
 void File::set_attribute(const std::string& path, const std::string& name, const std::string& value) {
   const Id type = text_type();
   const char* text = value.c_str();
-  if (!put(handle_->object(path), name, type, type, &text)) {
-    handle_->fail("cannot write " + attribute_of(path, name) + " in '" + handle_->path + "'");
-  }
+  handle_->put(path, name, type, type, &text);
 }
 
 void File::set_attribute(const std::string& path, const std::string& name, int64_t value) {
-  if (!put(handle_->object(path), name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value)) {
-    handle_->fail("cannot write " + attribute_of(path, name) + " in '" + handle_->path + "'");
-  }
+  handle_->put(path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
 void File::set_attribute(const std::string& path, const std::string& name, double value) {
-  if (!put(handle_->object(path), name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value)) {
-    handle_->fail("cannot write " + attribute_of(path, name) + " in '" + handle_->path + "'");
-  }
+  handle_->put(path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+void File::set_attribute(const std::string& path, const std::string& name, const std::vector<int64_t>& list) {
+  handle_->put(path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, list.data(), list.size());
+}
+
+void File::set_attribute(const std::string& path, const std::string& name, const std::vector<uint64_t>& list) {
+  handle_->put(path, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, list.data(), list.size());
 }
 
 std::string File::text_attribute(const std::string& path, const std::string& name) const {
   const Id object = handle_->object(path);
   const Id attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
   const Id stored(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
-  const bool fits = stored >= 0 && H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0;
+  const Id space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+  const bool fits = stored >= 0 && H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0 &&
+                    H5Sget_simple_extent_npoints(space) == 1;
   char* text = nullptr;
   if (!fits || H5Aread(attribute, text_type(), &text) < 0) {
     handle_->fail("cannot read " + attribute_of(path, name) + " in '" + handle_->path + "'",
@@ -89,6 +107,31 @@ double File::real_attribute(const std::string& path, const std::string& name) co
                   "it is not there as one number");
   }
   return value;
+}
+
+std::string File::attribute_as_text(const std::string& path, const std::string& name) const {
+  const Id object = handle_->object(path);
+  const Id attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
+  const Id space(attribute < 0 ? -1 : H5Aget_space(attribute), H5Sclose);
+  const Id stored(attribute < 0 ? -1 : H5Aget_type(attribute), H5Tclose);
+  const H5T_class_t kind = stored < 0 ? H5T_NO_CLASS : H5Tget_class(stored);
+  if (kind == H5T_STRING) return text_attribute(path, name);
+  const hssize_t count = space < 0 ? 0 : H5Sget_simple_extent_npoints(space);
+  if (kind == H5T_FLOAT && count == 1) return shortest(real_attribute(path, name));
+  if (kind != H5T_INTEGER || count < 0 || count > most_shown) {
+    return std::string("(").append(std::to_string(count)).append(" values)");
+  }
+  const bool is_signed = H5Tget_sign(stored) == H5T_SGN_2;
+  std::vector<int64_t> values(static_cast<size_t>(count));
+  if (H5Aread(attribute, is_signed ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64, values.data()) < 0) {
+    handle_->fail("cannot read " + attribute_of(path, name) + " in '" + handle_->path + "'");
+  }
+  std::string text;
+  for (const int64_t value : values) {
+    text +=
+        (text.empty() ? "" : ", ") + (is_signed ? std::to_string(value) : std::to_string(static_cast<uint64_t>(value)));
+  }
+  return text;
 }
 
 bool File::has_attribute(const std::string& path, const std::string& name) const {

@@ -39,12 +39,11 @@ void File::make_table(const std::string& path, Type type, int64_t width, const s
   const std::array<hsize_t, 2> chunk = {static_cast<hsize_t>(std::max<int64_t>(1, chunk_bytes / row_bytes)),
                                         static_cast<hsize_t>(width)};
   const Id space(H5Screate_simple(dimensions(width), none.data(), most.data()), H5Sclose);
-  const Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(links, 1);
+  h.make_groups(path.substr(0, path.rfind('/')));
   const Id layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_chunk(layout, dimensions(width), chunk.data());
   set_fill(layout, type);
-  Id table(H5Dcreate2(h.file, path.c_str(), file_type(type), space, links, layout, H5P_DEFAULT), H5Dclose);
+  Id table(H5Dcreate2(h.file, path.c_str(), file_type(type), space, H5P_DEFAULT, layout, H5P_DEFAULT), H5Dclose);
   if (table < 0) h.fail("cannot create " + h.where(path));
   h.tables.insert_or_assign(path, std::move(table));
   set_attribute(path, "unit", unit);

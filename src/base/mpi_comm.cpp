@@ -110,6 +110,20 @@ std::vector<std::string> Comm::gather(const std::string& text, int root) const {
   return texts;
 }
 
+void Comm::send(std::span<const std::byte> bytes, int to) const {
+  const Waiting waiting("MPI_Send");
+  in_pieces(static_cast<int64_t>(bytes.size()), 1, [&](int64_t offset, int count) {
+    check(MPI_Send(bytes.data() + offset, count, MPI_BYTE, to, 0, handle_->comm), "MPI_Send");
+  });
+}
+
+void Comm::receive(std::span<std::byte> bytes, int from) const {
+  const Waiting waiting("MPI_Recv");
+  in_pieces(static_cast<int64_t>(bytes.size()), 1, [&](int64_t offset, int count) {
+    check(MPI_Recv(bytes.data() + offset, count, MPI_BYTE, from, 0, handle_->comm, MPI_STATUS_IGNORE), "MPI_Recv");
+  });
+}
+
 void Comm::poll() const {
   int found = 0;
   check(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, handle_->comm, &found, MPI_STATUS_IGNORE), "MPI_Iprobe");

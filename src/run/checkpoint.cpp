@@ -114,7 +114,6 @@ WrittenCheckpoint write_checkpoint(const mpi::Comm& trainers, const CheckpointPl
     write_head(file, trainers, data);
     write_parameters(file, trainers, data.parameters);
     write_store(file, data);
-    file.set_attribute("/", checkpoint::texts_checksum_name, checkpoint::texts_checksum(file));
     file.close();
   }
   sync_to_disk(draft);

@@ -1,10 +1,8 @@
 #include "checkpoint_format.hpp"
 
-#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "tightrope/base/check.hpp"
-#include "tightrope/comm/hash.hpp"
 
 namespace tightrope::checkpoint {
 namespace {
@@ -53,19 +51,7 @@ h5::File open(const std::string& path) {
            "its format version is " + std::to_string(version) + ", and this program reads up to version " +
                std::to_string(format_version),
            "use the program that wrote it, or a newer one");
-  VALIDATE(!file.has_attribute("/", texts_checksum_name) ||
-               file.integer_attribute("/", texts_checksum_name) == texts_checksum(file),
-           problem, "its deck, its build or a table of parameters is damaged", "choose another checkpoint");
   return file;
-}
-
-int64_t texts_checksum(const h5::File& file) {
-  std::string texts;
-  for (const char* name : {"deck", "task", "build"}) texts += file.text_attribute("/", name) + '\0';
-  for (const std::string& set : file.members("/parameters")) {
-    texts += set + '\0' + file.text_attribute("/parameters/" + set, "table") + '\0';
-  }
-  return std::bit_cast<int64_t>(hash_bytes(std::as_bytes(std::span(texts))));
 }
 
 std::vector<std::string> datasets(const h5::File& file, const std::string& group) {

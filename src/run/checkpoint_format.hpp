@@ -31,11 +31,8 @@ std::string rows_as_json(const std::vector<SavedParameters::Row>& rows);
 // Throws Failure that names `where`.
 std::vector<SavedParameters::Row> rows_from_json(const std::string& text, const std::string& where);
 
-// Opens a checkpoint of this format; Failure where it is another file, from a newer program, or its texts are damaged.
+// Opens a checkpoint of this format; Failure where it is another file or from a newer program.
 h5::File open(const std::string& path);
-// XXH3-64 of the texts that a restart needs: deck, task, build, tables of parameters.  HDF5 keeps none of its own.
-int64_t texts_checksum(const h5::File& file);
-constexpr const char* texts_checksum_name = "texts_xxh3";
 // The path of every dataset below `group`.
 std::vector<std::string> datasets(const h5::File& file, const std::string& group);
 

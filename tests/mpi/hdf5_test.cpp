@@ -32,6 +32,7 @@ TEST_F(Hdf5, RanksWriteSlabsThatAnyoneReadsWithTheirChecksums) {
   file.write<int64_t>("/store/ids", mine, "1", "ids of the records");
   file.set_attribute("/store", "count", int64_t{-5});
   file.set_attribute("/store", "rate", 0.1);
+  file.set_attribute("/store", "list", std::vector<uint64_t>{7, ~uint64_t{0}});
   file.close();
   world_.barrier();
 
@@ -51,7 +52,12 @@ TEST_F(Hdf5, RanksWriteSlabsThatAnyoneReadsWithTheirChecksums) {
   EXPECT_EQ(in.integer_attribute("/store", "count"), -5);
   EXPECT_EQ(in.real_attribute("/store", "rate"), 0.1);
   EXPECT_EQ(in.members("/"), (std::vector<std::string>{"store"}));
-  EXPECT_EQ(in.attribute_names("/store"), (std::vector<std::string>{"count", "rate"}));
+  EXPECT_EQ(in.attribute_names("/store"), (std::vector<std::string>{"count", "list", "rate"}));
+  EXPECT_EQ(in.attribute_as_text("/store", "list"), "7, 18446744073709551615");
+  EXPECT_EQ(in.attribute_as_text("/store", "rate"), "0.1");
+  EXPECT_EQ(in.shape("/store/ids"), (std::vector<int64_t>{static_cast<int64_t>(expected.size())}));
+  EXPECT_EQ(in.type_name("/store/ids"), "int64");
+  EXPECT_TRUE(in.is_group("/store") && !in.is_group("/store/ids"));
   EXPECT_TRUE(in.has("/store/ids"));
   EXPECT_FALSE(in.has("/nothing/here"));
 }
@@ -62,6 +68,16 @@ TEST_F(Hdf5, AllRanksMayHaveNothing) {
   file.close();
   world_.barrier();
   EXPECT_TRUE(h5::File::open(path("empty.h5")).read<float>("/nothing").empty());
+}
+
+TEST_F(Hdf5, LargeSlabsOfEveryRankArrive) {
+  std::vector<int64_t> mine(3'000'000 + 1000 * static_cast<size_t>(world_.rank()));  // 24 MB: several pieces
+  std::iota(mine.begin(), mine.end(), int64_t{1} << (40 + world_.rank()));
+  auto file = h5::File::create(path("pieces.h5"), world_);
+  file.write<int64_t>("/values", mine, "1", "");
+  file.close();
+  world_.barrier();
+  EXPECT_EQ(h5::File::open(path("pieces.h5")).read_slab<int64_t>("/values", world_.rank()), mine);
 }
 
 TEST_F(Hdf5, ParallelWritesRunOnTheIoThreadWithItsOwnCommunicator) {
@@ -115,6 +131,41 @@ TEST_F(Hdf5, ADamagedSlabIsFoundAndTheOthersStillRead) {
     EXPECT_EQ(in.read_slab<uint8_t>("/store/bytes", 1), other);
     in.verify_slab("/store/bytes", 1);
   }
+}
+
+TEST_F(Hdf5, NoFlippedBitGoesUnseen) {
+  const std::string name = path("sealed.h5");
+  auto file = h5::File::create(name, world_);
+  file.set_attribute("/", "deck", std::string(300, 'd'));
+  for (int i = 0; i < 10; ++i) file.write<int64_t>("/many/d" + std::to_string(i), slab_of(world_.rank()), "1", "");
+  file.close();
+  world_.barrier();
+  if (world_.rank() != 0) return;
+  const auto read = [&] {
+    const auto in = h5::File::open(name);
+    for (const auto& dataset : in.members("/many")) in.read<int64_t>("/many/" + dataset);
+  };
+  read();
+  const auto bytes = static_cast<uint64_t>(fs::file_size(name));
+  for (uint64_t i = 0; i < 1000; ++i) {
+    const uint64_t at = i * 0x9e3779b97f4a7c15ull % bytes;
+    std::fstream stream(name, std::ios::in | std::ios::out | std::ios::binary);
+    const auto flip = [&] {
+      stream.seekg(static_cast<std::streamoff>(at));
+      const auto was = static_cast<char>(stream.get());
+      stream.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(was ^ (1 << i % 8))).flush();
+    };
+    flip();
+    ASSERT_TRUE(has(message_of(read), "sealed.h5'")) << "byte " << at;
+    flip();
+  }
+  read();
+  auto again = h5::File::reopen(name);  // what is changed by the wrapper is sealed anew
+  again.set_attribute("/", "deck", std::string("another"));
+  again.close();
+  read();
+  fs::resize_file(name, bytes - 1);
+  EXPECT_TRUE(has(message_of(read), "it is truncated"));
 }
 
 TEST_F(Hdf5, TablesGrowAndAreReadWhileTheyGrow) {

@@ -187,14 +187,14 @@ class Words(ReportTest):
                 text_run.write(self.here / f"{objective}-{seed}", seed=seed, objective=objective, pace=pace)
         names = ("vargrad-1", "rloo-1", "vargrad-2", "rloo-2")
         lines = self.report(*names, "--out", "pictures").splitlines()
-        self.assertEqual([line.split()[:3] for line in lines[1:3]], [["vargrad-1", "vargrad", "120"],
-                                                                    ["rloo-1", "rloo", "120"]])
+        self.assertEqual([line.split()[:3] for line in lines[1:3]], [["vargrad-1", "1", "vargrad"],
+                                                                    ["rloo-1", "1", "rloo"]])
         self.assertTrue(lines[1].endswith("60 / 4 min 15 s  80 / 5 min 39 s"), lines[1])
         self.assertTrue(lines[2].endswith(" -"), lines[2])
         self.assertGreater((self.here / "pictures/compare.png").stat().st_size, 20000)
         lines = self.report(*names, "--markdown", "--no-plots").splitlines()
         self.assertEqual(len(lines), 6)
-        self.assertEqual({line.count("|") for line in lines}, {11})
+        self.assertEqual({line.count("|") for line in lines}, {12})
         self.assertEqual(len(self.report("rloo-1", "--markdown").splitlines()), 3)
         groups = compare_plots.groups_of([report_run.Run(self.here / name) for name in names])
         self.assertEqual([(name, [run.name for run in runs]) for name, runs in groups],

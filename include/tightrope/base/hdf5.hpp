@@ -49,28 +49,33 @@ constexpr Type type_of<double>() {
   return Type::float64;
 }
 
-std::string library_version();
+std::string library_version();  // "HDF5 1.10.8 (parallel)"
 
 class File {
  public:
-  static File create(const std::string& path);                         // serial; replaces what is there
-  static File create(const std::string& path, const mpi::Comm& comm);  // collective, parallel; comm outlives the file
-  static File open(const std::string& path);                           // read-only; Failure says what is wrong
-  static File reopen(const std::string& path);                         // serial, to write on
+  static File create(const std::string& path);  // serial; replaces what is there
+  // Collective; all ranks write it together (with a serial HDF5: rank 0, for all).  comm outlives the file.
+  static File create(const std::string& path, const mpi::Comm& comm);
+  static File open(const std::string& path);    // read-only; Failure says what is wrong
+  static File reopen(const std::string& path);  // serial, to write on
   File(File&&) noexcept;
   ~File();       // a parallel file is left alone while an exception unwinds
   void close();  // throws where HDF5 could not write everything; the destructor does not
 
-  // Attributes and groups ("/" or "/weights"); in a parallel file every rank calls with the same values.
-  // Setting an attribute again replaces it.
+  // Attributes and groups ("/" or "/weights").  In a file that ranks write together every rank calls with the same
+  // values, and reads nothing.  Setting an attribute again replaces it.
   void make_group(const std::string& path);
   void set_attribute(const std::string& path, const std::string& name, const std::string& value);
   void set_attribute(const std::string& path, const std::string& name, int64_t value);
   void set_attribute(const std::string& path, const std::string& name, double value);
+  void set_attribute(const std::string& path, const std::string& name, const std::vector<int64_t>& list);
+  void set_attribute(const std::string& path, const std::string& name, const std::vector<uint64_t>& list);
   std::string text_attribute(const std::string& path, const std::string& name) const;
   int64_t integer_attribute(const std::string& path, const std::string& name) const;
   double real_attribute(const std::string& path, const std::string& name) const;
+  std::string attribute_as_text(const std::string& path, const std::string& name) const;  // whatever its type
   bool has(const std::string& path) const;
+  bool is_group(const std::string& path) const;
   bool has_attribute(const std::string& path, const std::string& name) const;
   std::vector<std::string> attribute_names(const std::string& path) const;  // sorted
   std::vector<std::string> members(const std::string& group) const;         // names of datasets and groups, sorted
@@ -85,7 +90,7 @@ class File {
   // `count` values from `first`; checks nothing.  read() with defaults reads all and verifies every checksum.
   template <class T>
   std::vector<T> read(const std::string& path, int64_t first = 0, int64_t count = -1) const {
-    std::vector<T> values(static_cast<size_t>(count < 0 ? length(path) - first : count));
+    std::vector<T> values(static_cast<size_t>(count < 0 ? whole_length(path) - first : count));
     read_raw(path, type_of<T>(), first, std::as_writable_bytes(std::span(values)));
     if (first == 0 && count < 0) verify_all(path, std::as_bytes(std::span(values)));
     return values;
@@ -102,6 +107,8 @@ class File {
   void verify_slab(const std::string& path, int64_t slab) const;  // whatever its type
   std::vector<int64_t> slabs(const std::string& path) const;      // values per writing rank
   int64_t length(const std::string& path) const;                  // values (first dimension)
+  std::vector<int64_t> shape(const std::string& path) const;
+  std::string type_name(const std::string& path) const;  // "float64", ... or "another type"
 
   // Growing tables (serial files): a chunked dataset (rows, width); width 0 = 1-D.
   void make_table(const std::string& path, Type type, int64_t width, const std::string& unit, const std::string& help);
@@ -119,6 +126,7 @@ class File {
   struct Handle;
   explicit File(std::unique_ptr<Handle> handle);
   Extent slab_extent(const std::string& path, int64_t slab) const;
+  int64_t whole_length(const std::string& path) const;  // the sum of slabs()
   void verify(const std::string& path, int64_t slab, uint64_t checksum, std::span<const std::byte> bytes) const;
   void verify_all(const std::string& path, std::span<const std::byte> bytes) const;
   void write_raw(const std::string& path, Type, std::span<const std::byte> slab, const std::string& unit,

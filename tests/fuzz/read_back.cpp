@@ -1,0 +1,52 @@
+#include <algorithm>
+#include <filesystem>
+
+#include "fuzz.hpp"
+#include "tightrope/base/check.hpp"
+#include "tightrope/run/checkpoint.hpp"
+
+namespace tightrope::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Folder {
+  Folder() {
+    std::string made = (fs::is_directory("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/tightrope-fuzz-XXXXXX");
+    require(mkdtemp(made.data()) != nullptr);
+    name = made;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(name, ignored);
+  }
+  std::string name;
+};
+
+void check(const CheckpointData& data) {
+  require(data.offsets.size() == data.index.entries.size() + 1);
+  require(std::ranges::is_sorted(data.offsets) && data.offsets.front() == 0);
+  require(data.offsets.back() == static_cast<int64_t>(data.records.size()));
+}
+
+}  // namespace
+
+const std::string& folder() {
+  static const Folder made;
+  return made.name;
+}
+
+void read_back() {
+  for (int64_t trainer = 0; trainer < 2; ++trainer) {
+    try {
+      check(read_checkpoint(checkpoint_path(), trainer));
+    } catch (const Failure&) {  // says what is wrong
+    }
+  }
+  try {
+    find_checkpoint({folder()}, [](const std::string&) {});
+  } catch (const Failure&) {  // the file of a newer program
+  }
+}
+
+}  // namespace tightrope::fuzz
