@@ -95,11 +95,12 @@ Seal look_at_seal(const std::string& path) {
   const MappedFile mapped(path);
   const auto file = mapped.bytes();
   if (begins_with(file, hdf5_mark)) return {};
-  if (!begins_with(file, mark)) return {.problem = "it is not an HDF5 file, or its head is damaged"};
+  if (!begins_with(file, mark)) return {false, {}, "it is not an HDF5 file, or its head is damaged"};
   if (file.size() < seal_bytes || word_at(file, hashed_from) != file.size()) {
-    return {.problem = "it is truncated, or its head is damaged"};
+    return {false, {}, "it is truncated, or its head is damaged"};
   }
-  Seal seal{.sealed = true};
+  Seal seal;
+  seal.sealed = true;
   if (!read_extents(file, seal.extents) || hash_of(file, seal.extents) != word_at(file, hash_at)) {
     seal.problem = "what it says about its datasets is damaged: it differs from its checksum";
   }

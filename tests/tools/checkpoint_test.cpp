@@ -168,9 +168,7 @@ TEST_F(Checkpoints, ALocalLevelIsDrainedAndFound) {
   for (const int64_t step : {10, 20}) {
     const auto written = write_checkpoint(world_, place, share(world_, example(world_, step)));
     EXPECT_EQ(written.path, far + "/checkpoint-" + std::to_string(step) + ".h5");
-    if (world_.rank() == 0) {
-      EXPECT_EQ(written.bytes, static_cast<int64_t>(fs::file_size(written.path)));
-    }
+    on_disk([&] { EXPECT_EQ(written.bytes, static_cast<int64_t>(fs::file_size(written.path))); });
     world_.barrier();
   }
   EXPECT_FALSE(fs::exists(near + "/checkpoint-10.h5"));
