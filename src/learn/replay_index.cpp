@@ -6,6 +6,11 @@
 #include "tightrope/base/check.hpp"
 
 namespace tightrope {
+namespace {
+
+constexpr const char* damaged = "the checkpoint's replay index does not fit together";
+
+}  // namespace
 
 ReplayIndex::ReplayIndex(const ReplayDeck& deck, int64_t slots) : deck_(deck), capacity_(slots) {
   if (deck_.capacity > 0) capacity_ = std::min(capacity_, deck_.capacity);
@@ -131,6 +136,19 @@ ReplayIndex::Snapshot ReplayIndex::snapshot() const {
   return snapshot;
 }
 
+void ReplayIndex::Snapshot::check_counters() const {
+  constexpr size_t fixed = Counters::count;
+  constexpr int64_t most = int64_t{1} << 44;  // of anything that is counted: sums over stores stay far from 2^63
+  const int64_t rest = static_cast<int64_t>(counters.size()) - static_cast<int64_t>(fixed) - 2;
+  const bool whole =
+      rest >= 0 && counters[fixed] >= 0 && counters[fixed] <= rest && counters[fixed + 1] == rest - counters[fixed];
+  VALIDATE(whole, damaged, "its counters have another length", "restart from an earlier checkpoint");
+  for (size_t i = 0; i < fixed; ++i) {
+    VALIDATE(counters[i] >= -1 && counters[i] <= most, damaged,
+             "it would have counted to " + std::to_string(counters[i]), "restart from an earlier checkpoint");
+  }
+}
+
 void ReplayIndex::restore(const Snapshot& snapshot) {
   const std::vector<int64_t>& c = snapshot.counters;
   const auto records = static_cast<int64_t>(snapshot.entries.size());
@@ -138,12 +156,9 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
            "the checkpoint's replay store holds " + std::to_string(records) + " records, this one " +
                std::to_string(capacity_),
            "replay.bytes or replay.capacity is smaller than in the run that wrote it", "restart with its deck");
-  const char* damaged = "the checkpoint's replay index does not fit together";
   constexpr size_t fixed = Counters::count;
   static_assert(fixed == std::tuple_size_v<decltype(counters(*this))>);
-  const bool whole_counters = c.size() >= fixed + 2 && c[fixed] >= 0 && c[fixed + 1] >= 0 &&
-                              static_cast<int64_t>(c.size() - fixed - 2) == c[fixed] + c[fixed + 1];
-  VALIDATE(whole_counters, damaged, "its counters have another length", "restart from an earlier checkpoint");
+  snapshot.check_counters();
   *this = ReplayIndex(deck_, capacity_);
   entries_.resize(records);
   taken_.resize(records);

@@ -30,10 +30,7 @@ ReplayMerge::ReplayMerge(const ReplayDeck& deck, int64_t capacity, int64_t store
 std::vector<size_t> ReplayMerge::add(const ReplayIndex::Snapshot& old) {
   const std::vector<int64_t>& c = old.counters;
   constexpr size_t fixed = Counters::count;
-  const bool whole = c.size() >= fixed + 2 && c[fixed] >= 0 && c[fixed + 1] >= 0 &&
-                     static_cast<int64_t>(c.size() - fixed - 2) == c[fixed] + c[fixed + 1];
-  VALIDATE(whole, "the checkpoint's replay index does not fit together", "its counters have another length",
-           "restart from an earlier checkpoint");
+  old.check_counters();
   for (const auto place : {Counters::inserted, Counters::drawn, Counters::refused, Counters::evicted})
     totals_[place] += c[place];
   for (const auto place : {Counters::draws, Counters::newest, Counters::step, Counters::demand})

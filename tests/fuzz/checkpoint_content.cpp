@@ -45,21 +45,18 @@ class Writer {
   void dataset(const std::string& path, std::vector<T> values) {
     switch (choose(5)) {
       case 0:
-        return write(path, values, {static_cast<int64_t>(values.size()), 0});
+        return file_.write<T>(path, values, "1", "");
       case 1:  // of any length
         values.resize(bytes_.ConsumeIntegralInRange<size_t>(0, 40));
-        return write(path, values, {static_cast<int64_t>(values.size()), 0});
+        return file_.write<T>(path, values, "1", "");
       case 2:  // with any values
         for (T& value : values) value = static_cast<T>(bytes_.ConsumeIntegral<int64_t>());
-        return write(path, values, {static_cast<int64_t>(values.size()), 0});
-      case 3: {  // cut anywhere
-        std::vector<int64_t> slabs(bytes_.ConsumeIntegralInRange<size_t>(0, 4));
-        for (int64_t& slab : slabs)
-          slab = usual() ? bytes_.ConsumeIntegralInRange<int64_t>(0, 8) : bytes_.ConsumeIntegral<int64_t>();
-        return write(path, values, slabs);
-      }
+        return file_.write<T>(path, values, "1", "");
+      case 3:  // cut anywhere
+        file_.write<T>(path, values, "1", "");
+        return cut<T>(path, values);
       case 4:  // of another type
-        return write(path, std::vector<int32_t>(values.size()), {static_cast<int64_t>(values.size()), 0});
+        return file_.write<int32_t>(path, std::vector<int32_t>(values.size()), "1", "");
     }
   }
 
@@ -70,18 +67,19 @@ class Writer {
   int choose(int kinds) { return usual() ? 0 : bytes_.ConsumeIntegralInRange<int>(0, kinds); }
   bool usual() { return bytes_.ConsumeIntegral<uint8_t>() < 200; }
 
+  // Into any slabs, with the checksums that belong to them, mostly.
   template <class T>
-  void write(const std::string& path, const std::vector<T>& values, const std::vector<int64_t>& slabs) {
-    file_.write<T>(path, values, "1", "");
+  void cut(const std::string& path, const std::vector<T>& values) {
+    std::vector<int64_t> slabs(bytes_.ConsumeIntegralInRange<size_t>(0, 4));
     std::vector<uint64_t> checksums;
     size_t first = 0;
-    for (const int64_t slab : slabs) {
+    for (int64_t& slab : slabs) {
+      slab = usual() ? bytes_.ConsumeIntegralInRange<int64_t>(0, 8) : bytes_.ConsumeIntegral<int64_t>();
       const size_t count = std::min(values.size() - first, static_cast<size_t>(std::max<int64_t>(slab, 0)));
       checksums.push_back(XXH3_64bits(values.data() + first, count * sizeof(T)));
       first += count;
     }
     if (!usual()) checksums.resize(bytes_.ConsumeIntegralInRange<size_t>(0, 4));
-    if (!usual()) return;
     file_.set_attribute(path, "slabs", slabs);
     file_.set_attribute(path, "xxh3", checksums);
   }
@@ -95,7 +93,7 @@ void write_head(Writer& file) {
   file.attribute("/", "format_version", 1);
   for (const char* const text : {"deck", "task", "build"}) file.attribute("/", text, std::string("text"));
   file.attribute("/", "step", 7);
-  for (const char* const count : {"ranks", "trainers", "searchers"}) file.attribute("/", count, 2);
+  for (const char* const count : {"ranks", "trainers", "searchers"}) file.attribute("/", count, 1);
   for (const char* const group : {"/scalars", "/integers", "/clocks", "/own", "/parameters", "/parameters/policy"}) {
     file.group(group);
   }
@@ -119,7 +117,7 @@ void write_all(Writer& file) {
     file.dataset<uint64_t>(std::string("/index/") + column, {3, 4});
   }
   file.dataset<double>("/index/log_reward", {-1, 0});
-  file.dataset<int64_t>("/index/counters", {1, 2, 3});
+  file.dataset<int64_t>("/index/counters", {2, 2, 5, 0, 0, 1, 7, 7, 4, 1, 1, 0, 1});
   file.dataset<int64_t>("/own/visits", {9});
   file.close();
 }

@@ -19,7 +19,7 @@ inline std::string_view text_of(const uint8_t* data, size_t size) {
 // A folder in memory, removed at exit; one per process.
 const std::string& folder();
 
-// read_checkpoint() and find_checkpoint() on folder()/checkpoint-1.h5.
+// Reads folder()/checkpoint-1.h5 in every way that a restart does.
 void read_back();
 inline std::string checkpoint_path() { return folder() + "/checkpoint-1.h5"; }
 

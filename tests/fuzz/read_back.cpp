@@ -39,9 +39,16 @@ const std::string& folder() {
 void read_back() {
   for (int64_t trainer = 0; trainer < 2; ++trainer) {
     try {
-      check(read_checkpoint(checkpoint_path(), trainer));
+      const CheckpointData data = read_checkpoint(checkpoint_path(), trainer);
+      check(data);
+      ReplayIndex(ReplayDeck(), 64).restore(data.index);
     } catch (const Failure&) {  // says what is wrong
     }
+  }
+  try {
+    ReplayMerge merge(ReplayDeck(), 4, 0, 2, [](int64_t, int64_t id) { return id & 1; });
+    check(read_checkpoint(checkpoint_path(), merge));
+  } catch (const Failure&) {
   }
   try {
     find_checkpoint({folder()}, [](const std::string&) {});

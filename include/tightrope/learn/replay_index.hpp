@@ -106,6 +106,7 @@ class ReplayIndex {
   struct Snapshot {
     std::vector<IndexEntry> entries;  // ascending ticket
     std::vector<int64_t> counters;    // Counters, then two lengths and the queries still to come in the two epochs
+    void check_counters() const;      // throws Failure where no index can have had them
   };
   Snapshot snapshot() const;
   void restore(const Snapshot& snapshot);  // slots are kept as they are; afterwards as if never interrupted
