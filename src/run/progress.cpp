@@ -79,10 +79,9 @@ void Recorder::show(const MetricsFile::Values& row) const {
 }
 
 std::string Recorder::summary() const {
-  std::string line =
-      text("%.0f updates, %.0f trajectories, ", value(last_evaluation_, "step"),
-           value(last_evaluation_, "trajectories")) +
-      clock(seconds());
+  std::string line = text("%.0f updates, %.0f trajectories, ", value(last_evaluation_, "step"),
+                          value(last_evaluation_, "trajectories")) +
+                     clock(seconds());
   line += text(": loss %.4g, log Z %.4f", value(last_row_, "loss"), value(last_evaluation_, "log_z"));
   if (exact_.has("log_z")) line += text(" (exact %.4f)", exact_.value("log_z"));
   if (last_evaluation_.contains("tv")) line += text(", TV %.5f", value(last_evaluation_, "tv"));
