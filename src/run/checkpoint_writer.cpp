@@ -62,7 +62,8 @@ CheckpointWriter::Figures CheckpointWriter::take_figures() { return std::exchang
 std::string CheckpointWriter::summary() const {
   if (count_ == 0) return "";
   char text[160];
-  std::snprintf(text, sizeof text, "%lld checkpoints, the last of %s, written at %s/s; training stood still for %.3g s",
+  std::snprintf(text, sizeof text,
+                "checkpoints: %lld, the last of %s, written at %s/s; training stood still for %.3g s",
                 static_cast<long long>(count_), bytes_text(written_.bytes).c_str(),
                 bytes_text(static_cast<int64_t>(totals_.bytes / std::max(totals_.write_seconds, 1e-9))).c_str(),
                 totals_.stall_seconds);

@@ -174,11 +174,13 @@ void Run::finish() {
   if (recorder_) {
     recorder_->ends_at(step);
     recorder_->take_reports(window_);
+  }
+  checkpoint();  // written while trainer 0 evaluates
+  if (recorder_) {
     recorder_->evaluation(step, task_.evaluate(trainer_->policy(), {0, 1},
                                                Keys{static_cast<uint64_t>(deck_.get<RunDeck>().seed), {}, {}}));
+    recorder_->samples(step, trainer_->notes());
   }
-  if (recorder_) recorder_->samples(step, trainer_->notes());
-  checkpoint();
   writer_->wait();
   if (!recorder_) return;
   task_.export_policy(trainer_->policy(), folder_);

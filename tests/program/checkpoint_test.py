@@ -32,7 +32,7 @@ class Checkpoints(ProgramTest):
 
     def test_they_are_written_behind_training_and_counted(self):
         result = self.succeed(smoke("hypergrid"), "--run.name=run", "--checkpoint.every=60", np=4)
-        self.assertRegex(result.out, r"(?m)^5 checkpoints, the last of [\d.]+ [KM]iB, written at [\d.]+ \w+/s; "
+        self.assertRegex(result.out, r"(?m)^checkpoints: 5, the last of [\d.]+ [KM]iB, written at [\d.]+ \w+/s; "
                                      r"training stood still for [\d.e-]+ s$")
         stall, bandwidth = columns(self.folder / "runs/run/metrics.h5", "training", "seconds_checkpoint",
                                    "checkpoint_bandwidth")

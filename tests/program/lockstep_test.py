@@ -47,7 +47,7 @@ class Lockstep(ProgramTest):
 
     def check_ended(self, np, *words):
         """Stopped and killed on the way, at moments of chance."""
-        words = (*words, "--trainer.steps=1000", "--checkpoint.every=70")
+        words = (*words, "--trainer.steps=500", "--checkpoint.every=70")
         whole = self.run_deck(f"whole{np}", np, *words)
         for sent in (signal.SIGUSR1, signal.SIGKILL):
             name = f"{sent.name}{np}"
@@ -61,7 +61,7 @@ class Lockstep(ProgramTest):
             else:
                 self.assertNotIn(result.code, (0, 75), result)
             self.run_deck(name, np, *words, "--run.restart=auto")
-            self.assert_same_run(whole, part, 1000)
+            self.assert_same_run(whole, part, 500)
             self.assert_same_metrics(whole, part)
 
     def test_ended_on_the_way(self):
