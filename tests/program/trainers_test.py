@@ -18,7 +18,7 @@ class Trainers(ProgramTest):
     def train(self, name, trainers, *words, nccl=False, steps=4, env=None):
         """A lockstep run in which every rank is a trainer and a searcher; the arrays of its last checkpoint."""
         result = self.run_trainers(smoke("lockstep"), f"--run.name={name}", f"--world.trainers={trainers}",
-                                   f"--trainer.steps={steps}", "--collective.bucket=4KiB", "--evaluation.every=0",
+                                   f"--trainer.steps={steps}", "--collective.bucket=32KiB", "--evaluation.every=0",
                                    "--trainer.clip=0.5", *words, np=trainers, nccl=nccl, env=env)
         self.assertEqual(result.code, 0, result)
         with h5py.File(self.folder / "runs" / name / f"checkpoint-{steps}.h5", "r") as file:
@@ -89,7 +89,7 @@ class Trainers(ProgramTest):
     @unittest.skipUnless(NCCL, "no CUDA toolkit with NCCL")
     def test_an_error_of_nccl_ends_the_run(self):
         result = self.run_trainers(smoke("lockstep"), "--world.trainers=2", "--trainer.steps=1000",
-                                   "--collective.bucket=4KiB", np=2, nccl=True, env={"STANDIN_FAIL_AFTER": "500"})
+                                   "--collective.bucket=32KiB", np=2, nccl=True, env={"STANDIN_FAIL_AFTER": "60"})
         self.assertNotEqual(result.code, 0, result)
         self.assertRegex(result.err, r"(?m)^rank \d on host \S+ at step \d+: a sum by NCCL failed \(.+\) run again")
 
@@ -157,7 +157,7 @@ class Trainers(ProgramTest):
     def test_memory_is_what_was_said(self):
         for name, words in (("whole", ()), ("sharded", ("--trainer.shard=optimizer",))):
             with self.subTest(name=name):
-                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (64, 1024))
+                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (512, 1280))
                 said, found = large[0] - small[0], large[1] - small[1]
                 print(f"{name}: {said:.1f} MiB said, {found:.1f} MiB found", flush=True)
                 self.assertGreater(said, 200)
