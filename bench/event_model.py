@@ -127,16 +127,14 @@ class Store:
 
 
 class Simulation:
-    """cores: that the ranks share, None = one each.  pulls: transfers of weights at full speed at once.  staggered:
-    searchers begin at a random point of a batch, as they would be after some time.  times: one for the whole run, or a
-    list of (update from which they hold, times)."""
+    """times: for the whole run, or a list of (update from which they hold, times).  pulls: transfers of weights at full
+    speed at once.  staggered: searchers begin at a random point of a batch, as they would be after some time."""
 
-    def __init__(self, job, times, cores=None, pulls=math.inf, staggered=False, seed=1):
+    def __init__(self, job, times, pulls=math.inf, staggered=False, seed=1):
         self.job, self.staggered = job, staggered
         self.later = collections.deque(times if isinstance(times, list) else [(0, times)])
         _, self.times = self.later.popleft()
         self.clock = Clock()
-        self.cores = Shared(self.clock, cores or math.inf)
         self.board = Shared(self.clock, pulls)
         self.chance = random.Random(seed)
         groups = job.batch // job.group
@@ -156,7 +154,6 @@ class Simulation:
         for searcher in range(self.job.searchers):
             self.clock.start(self.search(searcher))
         self.clock.run(lambda: len(self.rows) >= self.job.updates)
-        self.cores.advance()
         self.board.advance()
         return self
 
@@ -177,7 +174,7 @@ class Simulation:
                 yield self.board.use(self.times.fetch)
                 have = found
                 self.fetches += 1
-            yield self.cores.use(self.times.sample)
+            yield self.clock.delay(self.times.sample)
             self.batches += 1
             for _ in range(job.searcher_batch // job.samples_per_query):
                 query = unit % job.queries
@@ -211,7 +208,7 @@ class Simulation:
         while True:
             moved = max(self.drain(trainer, lacking[trainer]) for trainer in range(job.trainers))
             if moved:
-                yield self.cores.use(moved * self.times.drain)
+                yield self.clock.delay(moved * self.times.drain)
             ready = [store.can_draw(self.step) for store in self.stores]
             lacking = [can and not all(ready) for can in ready]
             if not all(ready):
@@ -221,29 +218,16 @@ class Simulation:
                 self.trainer_idle += (self.clock.now - since) * job.trainers
                 continue
             versions = [version for store in self.stores for version in store.draw(self.step)]
-            yield self.together(self.times.update)
+            yield self.clock.delay(self.times.update)
             stale += sum(self.step - version for version in versions)
             drawn += len(versions)
             self.step += 1
             if self.later and self.step >= self.later[0][0]:
                 _, self.times = self.later.popleft()
             if self.step % job.publish_every == 0:
-                yield self.cores.use(self.times.publish)
+                yield self.clock.delay(self.times.publish)
                 self.version = self.step
             self.rows.append((self.clock.now, self.searcher_idle, self.trainer_idle, stale, drawn))
-
-    def together(self, seconds):
-        """All trainers work for so long, and go on when the last has finished."""
-        def wait(resume):
-            left = [self.job.trainers]
-
-            def one():
-                left[0] -= 1
-                if left[0] == 0:
-                    resume()
-            for _ in range(self.job.trainers):
-                self.cores.use(seconds)(one)
-        return wait
 
     def drain(self, trainer, lacking):
         """Lanes in turn, a batch at a time; the number of records moved."""

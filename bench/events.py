@@ -47,7 +47,7 @@ class Signal:
 
 
 class Shared:
-    """A resource of so many units (cores, transfers at full speed) that jobs of one unit each share evenly."""
+    """A resource of so many units (of transfers at full speed) that jobs of one unit each share evenly."""
 
     def __init__(self, clock, units):
         self.clock, self.units = clock, units

@@ -1,9 +1,8 @@
 #!/usr/bin/python3
 """How a run spends its time, computed instead of run: searchers, lanes, stores, limiter, weight board, trainers.
 
-  bench/simulate.py reproduce RUN ...    the service times in each run's metrics.h5, and what they come to beside what
-                                         was measured
-  bench/simulate.py reproduce RUN --times OTHER --cores 2   service times of another run, on so many shared cores
+  bench/simulate.py reproduce RUN ...    the service times in each run's metrics.h5, row by row, and what they come to
+                                         beside what was measured
   bench/simulate.py costs                bytes, flops and seconds of one update of docs/scaling.md's cluster
   bench/simulate.py scale [--models 1B,7B,70B] [--gpus 8,64,512,4096] [...]   runs on it, by formula and simulated
 """
@@ -81,12 +80,9 @@ class Run:
 
     def times(self):
         """Row by row: (update from which they hold, times)."""
-        whole = self.mean_times()[0][1]
+        whole = self.times_of(range(1, self.rows), None)
         starts = [0, *map(int, self.columns["step"])]
         return [(starts[row], self.times_of([row], whole)) for row in range(1, self.rows)]
-
-    def mean_times(self):
-        return [(0, self.times_of(range(1, self.rows), None))]
 
     def times_of(self, rows, otherwise):
         """What a rank was busy with beside the named parts goes to the larger step.  otherwise: where nothing came."""
@@ -111,11 +107,11 @@ class Run:
                 "staleness": sum(self.columns["staleness"][row] * self.updates([row]) for row in rows) / updates}
 
 
-def simulated(job, times, cores):
+def simulated(job, times):
     """A fetch's time is known per batch; how many batches fetch, the simulation itself says."""
-    once = Simulation(job, times, cores).run()
+    once = Simulation(job, times).run()
     more = once.batches / max(once.fetches, 1)
-    return Simulation(job, [(step, dataclasses.replace(t, fetch=t.fetch * more)) for step, t in times], cores).run()
+    return Simulation(job, [(step, dataclasses.replace(t, fetch=t.fetch * more)) for step, t in times]).run()
 
 
 def reproduce(options):
@@ -123,8 +119,7 @@ def reproduce(options):
     for path in options.run:
         run, job = Run(path), Run(path).job()
         first = int(run.columns["step"][0])  # what the first row holds is the start
-        times = Run(options.times).mean_times() if options.times else run.times()
-        model = simulated(job, times, options.cores).between(first, job.updates)
+        model = simulated(job, run.times()).between(first, job.updates)
         for what, value in run.measured(range(1, run.rows)).items():
             difference = f"{100 * (model[what] - value):+.1f} points" if what.endswith("idle") else \
                 f"{100 * (model[what] / value - 1):+.1f} %"
@@ -178,8 +173,6 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("reproduce")
     command.add_argument("run", nargs="+", help="a run's folder, or its metrics.h5")
-    command.add_argument("--times", help="run whose service times are used; default: the run itself")
-    command.add_argument("--cores", type=int, help="shared by the ranks; default: one each")
     commands.add_parser("costs")
     command = commands.add_parser("scale")
     command.add_argument("--models", default="1B,7B,70B")

@@ -62,11 +62,6 @@ class Pipeline(unittest.TestCase):
         self.assertAlmostEqual(found["updates/s"], 1.0, delta=0.02)
         self.assertAlmostEqual(found["staleness"], 9.5, delta=0.6)
 
-    def test_a_core_for_two(self):
-        job = Job(batch=16, updates=200, samples_per_insert=1, lane_records=16)
-        found = Simulation(job, Times(sample=1.0, update=1.0, nap=1e-6), cores=1).run().between(100, 200)
-        self.assertAlmostEqual(found["updates/s"], 0.5, delta=0.01)
-
     def test_weights_through_one_port(self):
         """Eight fetch together for eight seconds, then sample together for one."""
         job = Job(searchers=8, batch=16, updates=400, samples_per_insert=1, lane_records=16)
