@@ -10,6 +10,7 @@ foreach(part command_line deck_errors smoke lockstep restart elastic checkpoint 
   set_tests_properties(program_${part} PROPERTIES ENVIRONMENT "${program_environment}" LABELS program TIMEOUT 300
                        PROCESSORS 2)
 endforeach()
+set_tests_properties(program_trainers PROPERTIES TIMEOUT 900)  # forty runs
 
 add_executable(gradient_tests program/gradient_test.cpp program/restore_test.cpp mpi/main.cpp)
 target_link_libraries(gradient_tests PRIVATE tightrope_run GTest::gtest)
