@@ -10,7 +10,7 @@ foreach(part command_line deck_errors smoke lockstep restart elastic checkpoint 
   set_tests_properties(program_${part} PROPERTIES ENVIRONMENT "${program_environment}" LABELS program TIMEOUT 300
                        PROCESSORS 2)
 endforeach()
-set_tests_properties(program_lockstep program_elastic program_checkpoint PROPERTIES TIMEOUT 600)
+set_tests_properties(program_lockstep program_elastic program_checkpoint program_trainers PROPERTIES TIMEOUT 600)
 
 add_executable(gradient_tests program/gradient_test.cpp program/restore_test.cpp mpi/main.cpp)
 target_link_libraries(gradient_tests PRIVATE tightrope_run GTest::gtest)

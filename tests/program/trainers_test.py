@@ -145,7 +145,7 @@ class Trainers(ProgramTest):
                                self.succeed(*words, "--check", np=3).out).groups()
         job = self.start(*words, np=3)
         metrics = self.folder / "runs" / name / "metrics.h5"
-        self.wait_for(lambda: len((columns(metrics, "training", "step") or [()])[0]) >= 3, 120, "three updates")
+        self.wait_for(lambda: len((columns(metrics, "training", "step") or [()])[0]) >= 3, 250, "three updates")
         pages = []
         for _ in range(20):
             status = pathlib.Path(f"/proc/{job.ranks()[1]}/status").read_text()
@@ -157,10 +157,10 @@ class Trainers(ProgramTest):
     def test_memory_is_what_was_said(self):
         for name, words in (("whole", ()), ("sharded", ("--trainer.shard=optimizer",))):
             with self.subTest(name=name):
-                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (512, 1280))
+                small, large = (self.memory(f"{name}{hidden}", hidden, *words) for hidden in (256, 1024))
                 said, found = large[0] - small[0], large[1] - small[1]
                 print(f"{name}: {said:.1f} MiB said, {found:.1f} MiB found", flush=True)
-                self.assertGreater(said, 200)
+                self.assertGreater(said, 150)
                 self.assertLess(abs(found / said - 1), 0.05)
 
 
