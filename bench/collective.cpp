@@ -95,9 +95,9 @@ int run(int64_t values, int64_t bucket_mib, const std::string& precision) {
   const double bare = median(times.bare), sum = median(times.blocking), alone_pass = median(times.pass);
   const double together = median(times.pass_then_sum), overlapped = median(times.overlapped);
   const double bytes = 4.0 * static_cast<double>(values);
-  std::printf("%d trainers, %u cores; %lld values in %zu buckets of at most %lld MiB, %s, %s\n", comm.size(),
+  std::printf("%d trainers, %u cores; %lld values in %zu buckets of at most %lld MiB, %s\n", comm.size(),
               std::thread::hardware_concurrency(), static_cast<long long>(values), plan.buckets.size(),
-              static_cast<long long>(bucket_mib), helped->name().c_str(), precision.c_str());
+              static_cast<long long>(bucket_mib), helped->name().c_str());
   std::printf("  bare MPI_Allreduce    %.3f s  %6.2f GB/s of gradient\n", bare, bytes / bare / 1e9);
   std::printf("  buckets, blocking     %.3f s  %6.2f GB/s  %3.0f %% of bare\n", sum, bytes / sum / 1e9,
               100 * bare / sum);
