@@ -46,7 +46,7 @@ void File::Handle::put(const std::string& owner, const std::string& name, hid_t 
     if (H5Aexists(owned, name.c_str()) > 0) H5Adelete(owned, name.c_str());
     const Id space(count ? H5Screate_simple(1, &*count, nullptr) : H5Screate(H5S_SCALAR), H5Sclose);
     const Id attribute(H5Acreate2(owned, name.c_str(), stored, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-    if (attribute < 0 || H5Awrite(attribute, memory, values) < 0) {
+    if (attribute < 0 || (count != hsize_t{0} && H5Awrite(attribute, memory, values) < 0)) {
       fail("cannot write " + attribute_of(owner, name) + " in '" + path + "'");
     }
   });
