@@ -82,7 +82,8 @@ class Checkpoints(ProgramTest):
     def test_a_full_disk(self):
         if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0:
             self.skipTest("SKIPPED: a small tmpfs needs root and a mount namespace of its own")
-        words = (smoke("hypergrid"), "--run.name=run", "--checkpoint.every=50", "--policy.width=256")
+        words = (smoke("hypergrid"), "--run.name=run", "--checkpoint.every=50", "--policy.width=256",
+                 "--replay.capacity=200")  # so that all files have about one size
         self.succeed(*words, "--run.folder=free", "--checkpoint.keep=1", np=2)
         size = (self.folder / "free/run/checkpoint-300.h5").stat().st_size
         (self.folder / "runs").mkdir()
