@@ -46,12 +46,12 @@ class Lockstep(ProgramTest):
         self.assert_same_metrics(whole, found)
 
     def check_ended(self, np, *words):
-        """Stopped and killed on the way, at moments of chance."""
-        words = (*words, "--trainer.steps=500", "--checkpoint.every=70")
-        whole = self.run_deck(f"whole{np}", np, *words)
+        """Stopped or killed on the way, at a moment of chance; 60 updates after it the runs are compared."""
+        words = (*words, "--checkpoint.every=70")
         for sent in (signal.SIGUSR1, signal.SIGKILL):
             name = f"{sent.name}{np}"
-            job = self.start(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words, np=np)
+            job = self.start(smoke("lockstep"), f"--run.name={name}", "--checkpoint.keep=9", *words,
+                             "--trainer.steps=1e9", np=np)
             part = self.folder / "runs" / name
             self.wait_for(lambda part=part: (part / "LATEST").exists(), 60, "a checkpoint")
             os.kill(job.ranks()[np - 1], sent)  # one is enough
@@ -60,8 +60,10 @@ class Lockstep(ProgramTest):
                 self.assertEqual(result.code, 75, result)
             else:
                 self.assertNotIn(result.code, (0, 75), result)
-            self.run_deck(name, np, *words, "--run.restart=auto")
-            self.assert_same_run(whole, part, 500)
+            end = int((part / "LATEST").read_text().strip()[len("checkpoint-"):-len(".h5")]) + 60
+            self.run_deck(name, np, *words, f"--trainer.steps={end}", "--run.restart=auto")
+            whole = self.run_deck(f"whole-{name}", np, *words, f"--trainer.steps={end}")
+            self.assert_same_run(whole, part, end)
             self.assert_same_metrics(whole, part)
 
     def test_ended_on_the_way(self):
