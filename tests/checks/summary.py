@@ -2,9 +2,9 @@
 """Adds up ctest's JUnit reports: every failure and every skip by name, then 'N passed, N failed, N skipped'.
 
 usage: summary.py [--broken "NAME ..."] REPORT...     exit code 1 where anything failed
-GoogleTest programs count by their cases, every other ctest entry as one.  A program that fails without a failed case
-(a crash, a time limit, a sanitizer report) counts as one failure more.  A script skips by exit code 77, and says why
-in a line 'skipped: <reason>'.
+GoogleTest programs count by their cases, every other ctest entry as one, and so does a mutant, whose cases must fail.
+A program that fails without a failed case (a crash, a time limit, a sanitizer report) counts as one failure more.  A
+script skips by exit code 77, and says why in a line 'skipped: <reason>'.
 """
 import re
 import sys
@@ -35,7 +35,8 @@ def read(report, passed, failed, skipped):
             continue
         ended_badly = test.get("status") == "fail"
         cases = {}
-        for verdict, case in CASE.findall(output):
+        by_case = not test.get("name").startswith("mutant_")
+        for verdict, case in CASE.findall(output) if by_case else []:
             if verdict == "FAILED" or case not in cases:  # a case that is repeated fails where one of them does
                 cases[case] = verdict.upper()
         for case, verdict in cases.items():

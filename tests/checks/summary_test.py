@@ -27,6 +27,8 @@ no device
 </system-out></testcase>
 <testcase name="crash" status="fail"><system-out>[       OK ] Index.Draws (1 ms)
 Segmentation fault</system-out></testcase>
+<testcase name="mutant_found" status="run"><system-out>[  FAILED  ] Sum.IsRight (3 ms)</system-out></testcase>
+<testcase name="mutant_lives" status="fail"><system-out>[       OK ] Sum.IsRight (3 ms)</system-out></testcase>
 <testcase name="script" status="run"><system-out>all well</system-out></testcase>
 <testcase name="slurm" status="notrun"><skipped message="SKIP_RETURN_CODE=77"/>
 <system-out>skipped: not root</system-out></testcase>
@@ -47,9 +49,10 @@ expected = [
     "!! FAILED  tsan (did not build or start)",
     "!! FAILED  release/mpi Lane.Wraps",
     "!! FAILED  release/crash",
+    "!! FAILED  release/mutant_lives",
 ]
 missing = [line for line in expected if line not in text.splitlines()]
-if code != 1 or missing or text.splitlines()[-1] != "4 passed, 3 failed, 2 skipped":
+if code != 1 or missing or text.splitlines()[-1] != "5 passed, 4 failed, 2 skipped":
     print(f"exit code {code}, missing {missing}, said:\n{text}")
     sys.exit(1)
 print("summary.py counts right")
