@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "tightrope/base/check.hpp"
@@ -30,10 +31,10 @@ float softmax_parts(float* weights, int64_t n) {
 
 }  // namespace
 
-Segment::Segment(const AttentionShape& shape, const Segment* parent, int64_t capacity)
+Segment::Segment(const AttentionShape& shape, std::shared_ptr<const Segment> parent, int64_t capacity)
     : shape_(shape),
-      parent_(parent),
-      first_(parent == nullptr ? 0 : parent->end()),
+      parent_(std::move(parent)),
+      first_(parent_ == nullptr ? 0 : parent_->end()),
       capacity_(round_up(capacity, kLanes)),
       value_width_(round_up(shape.head_size, kLanes)) {
   // Left unwritten: memory is the system's until a token needs it.

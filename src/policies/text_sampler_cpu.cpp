@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <numeric>
+#include <utility>
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/policies/cached_decoder_cpu.hpp"
@@ -81,15 +81,16 @@ class Generation {
   std::vector<Completion> run() {
     if (rows_.empty()) return {};
     prefill();
-    first_tokens();
+    draw_tokens(hidden_);
     while (!live_.empty()) next_tokens();
     return std::move(out_);
   }
 
  private:
-  struct Live {
-    int64_t row;
-    std::unique_ptr<Segment> text;
+  // Rows that have the same tokens so far, and so draw from the same logits.
+  struct Branch {
+    std::vector<int64_t> rows;
+    std::shared_ptr<Segment> text;
   };
   struct Wanted {
     int64_t row;
@@ -101,24 +102,26 @@ class Generation {
   // What all prompts begin with, then the rest of each.
   void prefill() {
     const int64_t common = common_tokens(prompts_);
-    const Segment* beginning = nullptr;
+    std::shared_ptr<Segment> beginning;
     hidden_.resize(prompts_.size() * static_cast<size_t>(config_.hidden));
     if (common > 0) {
       beginning = append(prompts_[0], 0, common, nullptr);
       feed();
     }
     for (size_t p = 0; p < prompts_.size(); ++p) {
-      prompt_texts_.push_back(append(prompts_[p], common, static_cast<int64_t>(prompts_[p].size()), beginning));
+      live_.push_back({{}, append(prompts_[p], common, static_cast<int64_t>(prompts_[p].size()), beginning)});
       last_of_.back() = static_cast<int64_t>(p);
     }
+    for (const int64_t row : order_) live_[static_cast<size_t>(rows_[row])].rows.push_back(row);
     feed();
   }
 
-  const Segment* append(const std::vector<int64_t>& prompt, int64_t from, int64_t to, const Segment* before) {
-    Segment& text = segments_.emplace_back(decoder_.shape(), before, to - from);
-    for (int64_t i = from; i < to; ++i) next_.push_back({prompt[static_cast<size_t>(i)], &text});
+  std::shared_ptr<Segment> append(const std::vector<int64_t>& prompt, int64_t from, int64_t to,
+                                  const std::shared_ptr<Segment>& before) {
+    auto text = std::make_shared<Segment>(decoder_.shape(), before, to - from);
+    for (int64_t i = from; i < to; ++i) next_.push_back({prompt[static_cast<size_t>(i)], text.get()});
     last_of_.resize(next_.size(), -1);
-    return &text;
+    return text;
   }
 
   // Takes next_; keeps the hidden row behind the last token of a prompt.
@@ -135,41 +138,44 @@ class Generation {
     last_of_.clear();
   }
 
-  // All rows of a prompt draw from the same logits.
-  void first_tokens() {
-    const auto prompts = static_cast<int64_t>(prompts_.size());
-    auto row = order_.begin();
-    for (int64_t from = 0; from < prompts; from += kLogitRows) {
-      const int64_t size = std::min(kLogitRows, prompts - from);
-      fill_logits(&hidden_[from * config_.hidden], size);
-      for (; row != order_.end() && rows_[*row] < from + size; ++row)
-        wanted_.push_back({*row, &logits_[(rows_[*row] - from) * config_.vocabulary]});
-      for (const int64_t going_on : draw()) {
-        const int64_t room = context_ - static_cast<int64_t>(prompt_of(going_on).size());
-        const int64_t fed = std::min(options_.max_new, room) - 1;  // the last token is never fed
-        live_.push_back({going_on, std::make_unique<Segment>(decoder_.shape(), prompt_texts_[rows_[going_on]], fed)});
+  void next_tokens() {
+    for (const Branch& each : live_) next_.push_back({out_[each.rows.front()].tokens.back(), each.text.get()});
+    const auto hidden = decoder_.forward(next_);
+    next_.clear();
+    draw_tokens(hidden);
+  }
+
+  // hidden (live_, H): behind the last token of each.
+  void draw_tokens(std::span<const float> hidden) {
+    const std::vector<Branch> texts = std::exchange(live_, {});
+    for (int64_t from = 0; from < std::ssize(texts); from += kLogitRows) {
+      const auto some = std::span(texts).subspan(from, std::min(kLogitRows, std::ssize(texts) - from));
+      fill_logits(&hidden[from * config_.hidden], std::ssize(some));
+      for (int64_t i = 0; i < std::ssize(some); ++i)
+        for (const int64_t row : some[i].rows) wanted_.push_back({row, &logits_[i * config_.vocabulary]});
+      const std::vector<int64_t> going_on = draw();
+      auto next = going_on.begin();  // a subsequence of the rows
+      for (const Branch& text : some) {
+        std::vector<int64_t> rows;
+        for (const int64_t row : text.rows)
+          if (next != going_on.end() && *next == row) rows.push_back(*next++);
+        go_on(std::move(rows), text.text);
       }
     }
   }
 
-  void next_tokens() {
-    for (const Live& each : live_) next_.push_back({out_[each.row].tokens.back(), each.text.get()});
-    const auto hidden = decoder_.forward(next_);
-    next_.clear();
-    const auto rows = static_cast<int64_t>(live_.size());
-    std::vector<int64_t> going_on;
-    for (int64_t from = 0; from < rows; from += kLogitRows) {
-      const int64_t size = std::min(kLogitRows, rows - from);
-      fill_logits(&hidden[from * config_.hidden], size);
-      for (int64_t i = 0; i < size; ++i) wanted_.push_back({live_[from + i].row, &logits_[i * config_.vocabulary]});
-      std::ranges::copy(draw(), std::back_inserter(going_on));
+  // The rows of one text, each with its new token: those with the same token stay together.
+  void go_on(std::vector<int64_t> rows, const std::shared_ptr<Segment>& text) {
+    const auto token = [&](int64_t row) { return out_[row].tokens.back(); };
+    std::ranges::stable_sort(rows, {}, token);
+    const bool one = !rows.empty() && token(rows.front()) == token(rows.back()) && text->has_room();
+    for (auto first = rows.begin(); first != rows.end();) {
+      const auto last = std::find_if(first, rows.end(), [&](int64_t row) { return token(row) != token(*first); });
+      const int64_t room = context_ - static_cast<int64_t>(prompt_of(*first).size());
+      const int64_t fed = std::min(options_.max_new, room) - std::ssize(out_[*first].tokens);  // never the last
+      live_.push_back({{first, last}, one ? text : std::make_shared<Segment>(decoder_.shape(), text, fed)});
+      first = last;
     }
-    auto kept = going_on.begin();  // a subsequence of the live rows
-    std::erase_if(live_, [&](const Live& each) {
-      const bool stays = kept != going_on.end() && *kept == each.row;
-      kept += stays ? 1 : 0;
-      return !stays;
-    });
   }
 
   void fill_logits(const float* hidden, int64_t rows) {
@@ -222,13 +228,11 @@ class Generation {
   const TextSampler::OnToken& on_token_;
   std::vector<Completion> out_;
 
-  std::vector<int64_t> order_;  // rows by prompt, so that those that share one are neighbours
-  std::deque<Segment> segments_;
-  std::vector<const Segment*> prompt_texts_;
+  std::vector<int64_t> order_;    // rows by prompt, so that those that share one are neighbours
   std::vector<float> hidden_;     // (prompts, H), behind the last token of each
   std::vector<NextToken> next_;   // to be fed
   std::vector<int64_t> last_of_;  // per token of next_: the prompt that it is the last of, or -1
-  std::vector<Live> live_;        // rows that go on, in order_
+  std::vector<Branch> live_;      // what goes on
   std::vector<float> logits_;     // (<= kLogitRows, V)
   std::vector<Wanted> wanted_;    // rows that draw, and from what
 };

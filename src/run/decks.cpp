@@ -53,6 +53,10 @@ void TrainerDeck::fields(FieldList& f) {
 void SearcherDeck::fields(FieldList& f) {
   f.count("batch", batch, {1, 1e7}, "trajectories", "trajectories that a searcher samples at once");
   f.count("samples_per_query", samples_per_query, {1, 1e6}, "trajectories", "S, trajectories per visit of a query");
+  f.count("keep_per_query", keep_per_query, {0, 1e6}, "trajectories",
+          "of the S those that are stored: with the highest and the lowest rewards, so that their variance is the "
+          "largest; 0 = all");
+  f.flag("skip_equal", skip_equal, "a visit of a query whose rewards are all equal is not stored");
   f.count("batches_per_phase", batches_per_phase, {1, 1e9}, "batches", "batches per searcher and phase (lockstep)");
 }
 
@@ -86,6 +90,8 @@ namespace {
 std::vector<Schema::Alias> tba_names() {
   return {{"k", "objective.group"},
           {"samples", "searcher.samples_per_query"},
+          {"keep", "searcher.keep_per_query"},
+          {"skip_equal", "searcher.skip_equal"},
           {"temperature_start", "objective.temperature"},
           {"temperature_end", "objective.temperature_end"},
           {"temperature_decay_steps", "objective.temperature_decay_steps"},

@@ -49,6 +49,7 @@ constexpr MetricsColumn columns[] = {
     {"sampled_length", "transitions", "mean length of the trajectories sampled in the interval"},
     {"sampled_truncated", "1", "share of them that were cut off"},
     {"sampled_entropy", "nats", "mean over them of the policy's entropy per transition"},
+    {"sampled_kept", "1", "share of them that were stored (searcher.keep_per_query, searcher.skip_equal)"},
     {"residual_histogram", "trajectories",
      "trained on, by residual in nats: bins end at -32, -16, -8, -4, -2, -1, -1/2, 0, 1/2, 1, 2, 4, 8, 16, 32"},
     {"staleness_histogram", "trajectories", "drawn in the interval, by staleness in bins 0, 1, 2-3, 4-7, 8-15, ..."},

@@ -22,11 +22,17 @@ void check_needs(const Deck& deck, const Objective& objective, const Task& task)
                 : wants.log_z  ? "learned log Z"
                                : "such scores"),
            "choose vargrad");
-  const int64_t k = deck.get<ObjectiveDeck>().group, s = deck.get<SearcherDeck>().samples_per_query;
+  const auto& searcher = deck.get<SearcherDeck>();
+  const int64_t k = deck.get<ObjectiveDeck>().group, s = searcher.samples_per_query, kept = searcher.keep_per_query;
   VALIDATE(!wants.groups || task.queries() == 1 || s >= k,
            deck.origin("searcher.samples_per_query") + ": searcher.samples_per_query = " + std::to_string(s) +
                " is too small",
            "a visit of a query must fill a group of objective.group = " + std::to_string(k), "give S >= K");
+  VALIDATE(kept == 0 || (kept >= std::min(k, s) && kept <= s),
+           deck.origin("searcher.keep_per_query") + ": searcher.keep_per_query = " + std::to_string(kept) +
+               " is out of place",
+           "a visit makes " + std::to_string(s) + " trajectories and a group has " + std::to_string(k),
+           "give a number between the two, or 0 for all");
 }
 
 }  // namespace

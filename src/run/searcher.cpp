@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tightrope/learn/visit.hpp"
 #include "tightrope/run/clock.hpp"
 #include "tightrope/tasks/evaluation.hpp"
 
@@ -117,12 +118,25 @@ void Searcher::sample() {
   status_.cursor += deck_.batch / per_query * searchers_;
   const Stopwatch watch;
   Batch batch = task_.sample(*policy_, query, explore_.at(status_.version), keys);
-  status_.sample_seconds += watch.seconds();
   batch.version.select(1, 0).fill_(status_.version);
   status_.samples += batch.size();
   status_.transitions += batch.length.sum().item<int64_t>();
   count(batch);
+  batch = keep(batch);
+  if (batch.size() > 0) task_.complete(batch);
+  status_.sample_seconds += watch.seconds();
   pack_for_owners(batch);
+}
+
+Batch Searcher::keep(const Batch& batch) {
+  const int64_t all = deck_.samples_per_query, kept = deck_.keep_per_query > 0 ? deck_.keep_per_query : all;
+  if (kept == all && !deck_.skip_equal) return batch;
+  const Tensor reward = batch.log_reward().contiguous();
+  const auto rows =
+      rows_to_keep({reward.const_data_ptr<double>(), static_cast<size_t>(reward.numel())}, all, kept, deck_.skip_equal);
+  fresh_.add("sampled_kept", static_cast<double>(rows.size()) / static_cast<double>(batch.size()),
+             static_cast<double>(batch.size()));
+  return select(batch, at::tensor(rows, at::kLong));
 }
 
 void Searcher::count(const Batch& batch) {

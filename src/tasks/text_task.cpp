@@ -194,7 +194,6 @@ Batch TextTask::sample(Policy& policy, const Tensor& query, const Exploration& e
     batch.finish.mutable_data_ptr<int8_t>()[b] = static_cast<int8_t>(ended ? Finish::terminal : Finish::truncated);
     batch.entropy.mutable_data_ptr<float>()[b] = static_cast<float>(completion.entropy);
   }
-  batch.log_ref = log_ref(batch);
   return batch;
 }
 

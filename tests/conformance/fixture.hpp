@@ -93,7 +93,10 @@ inline Keys consecutive(uint64_t seed, int64_t count) {
 }
 
 inline Batch sample(const Task& task, Policy& policy, int64_t count, uint64_t seed, const Exploration& explore = {}) {
-  return task.sample(policy, at::arange(count, at::kLong).remainder(task.queries()), explore, consecutive(seed, count));
+  const Tensor query = at::arange(count, at::kLong).remainder(task.queries());
+  Batch batch = task.sample(policy, query, explore, consecutive(seed, count));
+  task.complete(batch);
+  return batch;
 }
 
 inline std::vector<std::byte> record(const Task& task, const Batch& batch, int64_t row) {

@@ -60,6 +60,9 @@ class Task {
   // One trajectory per row of query (B) int64.  No gradients.  Same keys and weights: same batch.
   virtual Batch sample(Policy& policy, const Tensor& query, const Exploration& explore, const Keys& keys) const = 0;
 
+  // Adds what is costly and only worth it for samples that are kept (log p_ref by a reference model).  B > 0
+  virtual void complete(Batch& /*sampled*/) const {}
+
   // The same objects x, each with a new trajectory tau ~ P_B(.|x).  No gradients.
   virtual Batch resample(Policy& policy, const Batch& terminals, const Keys& keys) const = 0;
 

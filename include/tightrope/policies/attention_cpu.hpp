@@ -16,9 +16,10 @@ struct AttentionShape {
 // Consecutive positions of a text: those of the parent come before.
 class Segment {
  public:
-  Segment(const AttentionShape& shape, const Segment* parent, int64_t capacity);
+  Segment(const AttentionShape& shape, std::shared_ptr<const Segment> parent, int64_t capacity);
 
   int64_t end() const { return first_ + count_; }  // position of the next token
+  bool has_room() const { return count_ < capacity_; }
   void extend() { ++count_; }
 
   // key and value (kv_heads, head_size) of `position`, which lies in this segment.
@@ -40,7 +41,7 @@ class Segment {
   float* values(int64_t layer, int64_t kv_head) const;
 
   AttentionShape shape_;
-  const Segment* parent_;
+  std::shared_ptr<const Segment> parent_;
   int64_t first_, count_ = 0, capacity_;
   int64_t value_width_;              // head_size rounded up to whole registers; zeros behind
   std::unique_ptr<float[]> keys_;    // (layers, kv_heads, capacity / lanes, head_size, lanes): lanes are positions

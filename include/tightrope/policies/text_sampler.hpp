@@ -49,7 +49,8 @@ class TextSampler {
   int64_t memory_bytes() const;  // of the stored weights
 
   // One completion for every element of `rows`, which is the index of its prompt.  What all prompts begin with is
-  // computed once, each prompt once, and rows that have ended cost nothing more.  `uniform` is called once per token
+  // computed once, each prompt once, what completions of a prompt have in common once (their first tokens, as long as
+  // they agree), and rows that have ended cost nothing more.  `uniform` is called once per token
   // (not where greedy), by the calling thread, as `on_token` is, which may be empty.
   // Throws Failure: a prompt that is empty, leaves no room in the context or has a token that the model does not know;
   // options out of their range; logits that are not numbers.

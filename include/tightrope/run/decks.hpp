@@ -58,6 +58,8 @@ struct SearcherDeck {
   static constexpr const char* section = "searcher";
   int64_t batch = 16;             // trajectories at once, per searcher
   int64_t samples_per_query = 1;  // S
+  int64_t keep_per_query = 0;     // of these; 0 = all
+  bool skip_equal = false;        // visits whose rewards are all equal
   int64_t batches_per_phase = 1;  // lockstep
   void fields(FieldList& f);
 };

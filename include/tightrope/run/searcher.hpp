@@ -56,6 +56,7 @@ class Searcher {
   void evaluate();
   void sample();
   void count(const Batch& batch);
+  Batch keep(const Batch& batch);
   void pack_for_owners(const Batch& batch);
   bool send();  // true: everything that was packed is on its way
   void report();

@@ -61,6 +61,7 @@ class TextTask final : public Task {
   Needs supplies() const override { return {.groups = true}; }
   std::unique_ptr<Policy> make_policy(const Needs& needs) const override;
   Batch sample(Policy& policy, const Tensor& query, const Exploration& explore, const Keys& keys) const override;
+  void complete(Batch& sampled) const override { sampled.log_ref = log_ref(sampled); }
   Batch resample(Policy&, const Batch& terminals, const Keys&) const override { return terminals; }
   Scores score(Policy& policy, const Batch& batch) const override;
   int64_t rows_at_once(const Batch& batch, int64_t first) const override;

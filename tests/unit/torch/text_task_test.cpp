@@ -62,6 +62,7 @@ Batch sample(const TextTask& task, Policy& policy, int64_t groups, int64_t k, co
   const Tensor group = row.div(k, "floor");
   Batch batch = task.sample(policy, group.remainder(task.queries()), explore, keys);
   batch.group = group;
+  task.complete(batch);
   return batch;
 }
 
@@ -105,7 +106,8 @@ TEST(TextTask, OneQuestionAloneIsTheSameAsInABatch) {
   const TextTask task = text_task();
   const auto policy = policy_of(task);
   const Batch whole = sample(task, *policy, 6, 4);
-  const Batch alone = task.sample(*policy, at::full({1}, 2, at::kLong), {}, {1, {1}, {3}});
+  Batch alone = task.sample(*policy, at::full({1}, 2, at::kLong), {}, {1, {1}, {3}});
+  task.complete(alone);
   const int64_t row = 5 * 4 + 3;  // group 5 is visit 1 of prompt 2
   ASSERT_EQ(alone.length.item<int64_t>(), whole.length[row].item<int64_t>());
   EXPECT_TRUE(at::equal(alone.actions[0], whole.actions[row].narrow(0, 0, alone.length.item<int64_t>())));
