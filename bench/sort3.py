@@ -18,16 +18,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VARIANTS = {
     "tba": [],
-    "tba-m50": ["--replay.recent_fraction=0.5", "--replay.samples_per_insert=1"],
-    "tba-m25": ["--replay.recent_fraction=0.25", "--replay.samples_per_insert=2"],
+    "tba-m50": ["--replay.recent_fraction=0.5", "--replay.samples_per_insert=2"],
+    "tba-m25": ["--replay.recent_fraction=0.25", "--replay.samples_per_insert=4"],
     "tba-beta05": ["--objective.temperature=0.05"],
     "tba-beta20": ["--objective.temperature=0.2"],
-    "tba-fresh": ["--searcher.samples_per_query=8", "--replay.within=uniform", "--replay.samples_per_insert=1",
-                  "--searcher.batch=32"],
+    "tba-all": ["--searcher.samples_per_query=8", "--searcher.batch=64"],  # K = S: nothing is left out
     "lockstep": ["--run.mode=lockstep", "--trainer.updates_per_phase=1", "--searcher.batches_per_phase=2"],
     # On policy: every completion is trained on, once.
-    "rloo": ["--objective.kind=rloo", "--trainer.clip=1", "--searcher.samples_per_query=8", "--replay.within=uniform",
-             "--replay.samples_per_insert=1", "--searcher.batch=32"],
+    "rloo": ["--objective.kind=rloo", "--trainer.clip=1", "--searcher.samples_per_query=8", "--searcher.batch=32"],
 }
 SLICE = 0.2  # seconds that a slowed searcher runs at a time
 
@@ -65,7 +63,7 @@ def run(name, words, options):
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                    "OMPI_MCA_mpi_yield_when_idle": "1"}
     command = ["mpirun", "-n", "2", "--bind-to", "none", "build/release/bin/tightrope", "inputs/sort3_smollm2.ini",
-               f"--run.folder={options.out}", f"--run.name={name}", "--trainer.steps=100000", "--run.progress=always",
+               f"--run.folder={options.out}", f"--run.name={name}", "--run.progress=always",
                "--model.export=no", *words, *options.words]
     started = time.monotonic()
     with open(pathlib.Path(options.out) / f"{name}.log", "w") as log:
