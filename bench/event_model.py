@@ -25,6 +25,7 @@ class Job:
     publish_every: int = 1       # updates
     searcher_batch: int = 16     # records that a searcher samples at once
     samples_per_query: int = 1   # S
+    keep_per_query: int = 0      # records of these; 0 = all
     queries: int = 1
     lane_records: int = 1000     # room of one lane
     store_records: int = 10**9   # of one store
@@ -178,7 +179,7 @@ class Simulation:
             self.batches += 1
             for _ in range(job.searcher_batch // job.samples_per_query):
                 query = unit % job.queries
-                for k in range(job.samples_per_query):
+                for k in range(job.keep_per_query or job.samples_per_query):
                     owner = query if job.queries >= job.trainers else unit * job.samples_per_query + k
                     outbox[owner % job.trainers].append((query, have))
                 unit += job.searchers
