@@ -8,6 +8,7 @@ writing, checkpoints.
 import bisect
 import collections
 import dataclasses
+import itertools
 import math
 import random
 
@@ -57,6 +58,7 @@ class Store:
         self.order = collections.deque()  # queries, in the order of their records
         self.arrived, self.drawn, self.demand, self.newest = 0, 0, 0, -1
         self.pending = ([], [])           # queries still to come in an epoch: recent ones, all
+        self.place = ({}, {})             # in these
 
     def insert(self, query, version):
         job = self.job
@@ -68,6 +70,8 @@ class Store:
             self.order.append(query)
             if len(self.order) > job.store_records:
                 self.evict()
+        for kind in (0, 1):
+            self.join(kind, query)
         self.arrived += 1
         self.newest = max(self.newest, version)
 
@@ -118,13 +122,36 @@ class Store:
         pending = self.pending[kind]
         while True:
             if not pending:
-                pending += [query for query, own in self.versions.items() if own[-1] >= oldest]
+                for query, own in self.versions.items():
+                    if own[-1] >= oldest:
+                        self.join(kind, query)
             place = self.chance.randrange(len(pending))
-            pending[place], pending[-1] = pending[-1], pending[place]
-            query = pending.pop()
-            own = self.versions.get(query)
-            if own and own[-1] >= oldest:
-                return query
+            if self.count(pending[place], oldest) == 0:
+                self.cross_off(kind, pending[place])
+                continue
+            order = itertools.chain(range(place, len(pending)), range(place))
+            place = next((at for at in order if self.count(pending[at], oldest) >= self.job.group), place)
+            query = pending[place]
+            for each in (0, 1):
+                self.cross_off(each, query)
+            return query
+
+    def count(self, query, oldest):
+        own = self.versions.get(query, ())
+        return len(own) - bisect.bisect_left(own, oldest)
+
+    def join(self, kind, query):
+        if query not in self.place[kind]:
+            self.place[kind][query] = len(self.pending[kind])
+            self.pending[kind].append(query)
+
+    def cross_off(self, kind, query):
+        pending, place = self.pending[kind], self.place[kind].pop(query, None)
+        if place is not None:
+            last = pending.pop()
+            if place < len(pending):
+                pending[place] = last
+                self.place[kind][last] = place
 
 
 class Simulation:

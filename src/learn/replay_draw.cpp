@@ -61,7 +61,8 @@ void ReplayIndex::cross_off(Query& query, Epoch epoch) {
 
 // There must be a query with a record of version >= from[epoch].  A drawn query is crossed off both epochs, and two
 // empty ones start together: where every query has recent records they are one epoch, whatever m is.
-ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, const std::array<int64_t, 2>& from, Uniforms& uniforms) {
+ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, const std::array<int64_t, 2>& from, int64_t k,
+                                            Uniforms& uniforms) {
   const Epoch other = epoch == recent ? whole : recent;
   for (;;) {
     if (pending_[epoch].empty()) {
@@ -69,11 +70,17 @@ ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, const std::array<int64_
       if (pending_[other].empty()) refill(other, from[other]);
     }
     const auto& pending = pending_[epoch];
-    const auto i = static_cast<size_t>(uniforms() * static_cast<double>(pending.size()));
-    Query& query = *pending[std::min(i, pending.size() - 1)];
-    const bool still = query.newest >= from[epoch];
+    const auto at = pending.begin() + static_cast<std::ptrdiff_t>(uniforms() * static_cast<double>(pending.size()));
+    Query* const picked = at == pending.end() ? pending.back() : *at;
+    if (picked->newest < from[epoch]) {
+      cross_off(*picked, epoch);
+      continue;
+    }
+    const auto whole_group = [&](const Query* query) { return tree_.count_from(query->root, from[epoch]) >= k; };
+    auto first = std::find_if(at, pending.end(), whole_group);
+    if (first == pending.end()) first = std::find_if(pending.begin(), at, whole_group);
+    Query& query = first != pending.end() && whole_group(*first) ? **first : *picked;
     cross_off(query, epoch);
-    if (!still) continue;
     cross_off(query, other);
     return query;
   }
@@ -139,7 +146,7 @@ std::vector<IndexEntry> ReplayIndex::draw(int64_t groups, int64_t k, uint64_t se
   touched.reserve(groups);
   for (int64_t group = 0; group < groups; ++group) {
     const Epoch epoch = uniforms() < deck_.recent_fraction && some_recent ? recent : whole;
-    Query& query = next_query(epoch, from, uniforms);
+    Query& query = next_query(epoch, from, k, uniforms);
     draw_group(query, from[epoch], k, uniforms, drawn);
     touched.push_back(&query);
   }

@@ -62,6 +62,7 @@ std::optional<int64_t> ReplayIndex::insert(IndexEntry entry) {
     ++evicted_;
   }
   enter(entry);
+  join_epochs(queries_.at(entry.query));
   if (left && left->root == ReplayTree::none) forget(*left);
   ++next_ticket_;
   ++inserted_;
@@ -76,6 +77,7 @@ std::optional<int64_t> ReplayIndex::insert_duplicate(const IndexEntry& entry, in
   refreshed.uses = entries_[slot].uses;
   leave(slot);
   enter(refreshed);
+  join_epochs(queries_.at(entry.query));
   ++next_ticket_;
   return slot;
 }
@@ -120,6 +122,14 @@ void ReplayIndex::note_newest(Query& query) {
   if (query.newest != always_) by_newest_.erase({query.newest, query.query});
   if (version != always_) by_newest_.emplace(std::pair(version, query.query), &query);
   query.newest = version;
+}
+
+void ReplayIndex::join_epochs(Query& query) {
+  for (const Epoch epoch : {recent, whole}) {
+    if (query.position[epoch] >= 0) continue;
+    query.position[epoch] = static_cast<int64_t>(pending_[epoch].size());
+    pending_[epoch].push_back(&query);
+  }
 }
 
 ReplayIndex::Snapshot ReplayIndex::snapshot() const {

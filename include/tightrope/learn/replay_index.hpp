@@ -84,7 +84,8 @@ class ReplayIndex {
   // one. Deterministic in (seed, draw counter, records).  Per group:
   //  1. With probability m a query that has recent records, else (and where there is none) any query; never one whose
   //     records are all too stale.  In random order, without replacement per epoch: a query that was drawn waits until
-  //     the others of its kind have been drawn.  Queries that arrive join the next epoch.
+  //     the others of its kind have been drawn, or until a record of it arrives.  Where one that has fewer than k such
+  //     records comes up (a visit may have arrived in part), the next that has k goes first.
   //  2. Its recent records, or all of its records that are not too stale.
   //  3. k of these, uniform or by softmax, without replacement: over the whole draw where the query has several groups
   //     in it (each record once before any is drawn again), with replacement only where there are fewer than k.
@@ -143,12 +144,13 @@ class ReplayIndex {
   Query& leave(int32_t slot);           // out of every structure but the epochs
   void forget(Query& query);            // that has no record left
   void note_newest(Query& query);
+  void join_epochs(Query& query);
 
   int64_t oldest_allowed() const;
   int64_t arrived() const { return inserted_ + refused_; }
   void refill(Epoch epoch, int64_t from);
   void cross_off(Query& query, Epoch epoch);
-  Query& next_query(Epoch epoch, const std::array<int64_t, 2>& from, Uniforms& uniforms);
+  Query& next_query(Epoch epoch, const std::array<int64_t, 2>& from, int64_t k, Uniforms& uniforms);
   void draw_group(Query& query, int64_t from, int64_t k, Uniforms& uniforms, std::vector<IndexEntry>& drawn);
   // Of the records query.taken[first, last), those of version >= from may be drawn again.
   void release(Query& query, size_t first, size_t last, int64_t from);

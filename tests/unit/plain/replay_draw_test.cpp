@@ -1,4 +1,4 @@
-// What is drawn: epochs of queries, recent records, the law within a query.  Statistical bounds are 4 to 5 standard
+// What is drawn: recent records, the law within a query.  Statistical bounds are 4 to 5 standard
 // deviations at fixed seeds.
 #include <gtest/gtest.h>
 
@@ -99,30 +99,6 @@ TEST(ReplayDraw, ReplacesOnlyWhereThereAreFewerThanK) {
   }
   EXPECT_TRUE(repeated);
   EXPECT_LT(surprise(counts, {8000 / 3., 8000 / 3., 8000 / 3.}), 5);
-}
-
-TEST(ReplayDraw, EveryQueryOncePerEpochInAnyOrder) {
-  for (const double m : {0.0, 0.5, 1.0}) {
-    ReplayDeck deck;
-    deck.recent_fraction = m;
-    ReplayIndex index(deck, 100);
-    for (int64_t i = 0; i < 35; ++i) index.insert(record(i % 7 * 1000, i, 0));
-    std::vector<int64_t> order;
-    for (int n = 0; n < 70; ++n) {
-      const auto drawn = index.draw(3, 2, 4);
-      for (size_t i = 0; i < drawn.size(); i += 2) {
-        EXPECT_EQ(drawn[i].query, drawn[i + 1].query);
-        order.push_back(drawn[i].query);
-      }
-    }
-    std::set<std::vector<int64_t>> orders;
-    for (size_t epoch = 0; epoch < 30; ++epoch) {
-      const std::vector<int64_t> one(order.begin() + epoch * 7, order.begin() + epoch * 7 + 7);
-      EXPECT_EQ(std::set<int64_t>(one.begin(), one.end()).size(), 7U) << m;
-      orders.insert(one);
-    }
-    EXPECT_GT(orders.size(), 25U);
-  }
 }
 
 TEST(ReplayDraw, RecentWithProbabilityM) {
