@@ -109,9 +109,13 @@ std::string last_error();
 hid_t memory_type(Type type);
 hid_t file_type(Type type);  // little-endian
 int64_t bytes_of(Type type);
+constexpr int64_t piece_bytes = int64_t{8} << 20;  // written, read back or sent at once; whole values of any type
+
+uint64_t checksum_of(std::span<const std::byte> bytes);  // XXH3-64, seed 0
 
 // "float64", "int64" ... of a stored type, or "another type".
 std::string name_of(hid_t stored);
 std::string name_of(Type type);
+std::optional<Type> type_named(const std::string& name);
 
 }  // namespace tightrope::h5

@@ -58,12 +58,16 @@ bool alive() {
 }  // namespace
 
 // One write, so that the lines of several ranks do not mix.
-void complain(const std::string& problem) {
-  if (!alive()) return;
+std::string where() {
   int rank = -1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  const std::string line = "rank " + std::to_string(rank) + " on host " + host_name() + " at step " +
-                           std::to_string(process().step.load()) + ": " + problem + "\n";
+  return "rank " + std::to_string(rank) + " on host " + host_name() + " at step " +
+         std::to_string(process().step.load());
+}
+
+void complain(const std::string& problem) {
+  if (!alive()) return;
+  const std::string line = where() + ": " + problem + "\n";
   if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nowhere else to tell
 }
 

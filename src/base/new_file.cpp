@@ -56,6 +56,16 @@ void write_text_file(const std::string& path, std::string_view text) {
   file.publish();
 }
 
+WriteBack::WriteBack(const std::string& path) : file_(::open(path.c_str(), O_WRONLY | O_CLOEXEC)) {}
+
+WriteBack::~WriteBack() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void WriteBack::start(int64_t first, int64_t bytes) {
+  if (file_ >= 0) ::sync_file_range(file_, first, bytes, SYNC_FILE_RANGE_WRITE);
+}
+
 void sync_to_disk(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   const bool good = file >= 0 && ::fsync(file) == 0;

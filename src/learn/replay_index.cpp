@@ -83,6 +83,13 @@ std::optional<int64_t> ReplayIndex::insert_duplicate(const IndexEntry& entry, in
 }
 
 void ReplayIndex::enter(const IndexEntry& entry) {
+  Query& query = add(entry);
+  tree_.insert(query.root, static_cast<int32_t>(entry.slot), entry.version, entry.ticket, exponent(entry));
+  note_newest(query);
+}
+
+// Most newcomers are the best: the hint saves the search.
+ReplayIndex::Query& ReplayIndex::add(const IndexEntry& entry) {
   const auto slot = static_cast<int32_t>(entry.slot);
   if (entry.slot == size()) {
     entries_.push_back(entry);
@@ -92,11 +99,10 @@ void ReplayIndex::enter(const IndexEntry& entry) {
   }
   Query& query = queries_[entry.query];
   query.query = entry.query;
-  tree_.insert(query.root, slot, entry.version, entry.ticket, exponent(entry));
-  ranks_.emplace(rank(entry), slot);
-  if (deck_.capacity_per_query > 0) query.ranks.emplace(rank(entry), slot);
+  ranks_.emplace_hint(ranks_.end(), rank(entry), slot);
+  if (deck_.capacity_per_query > 0) query.ranks.emplace_hint(query.ranks.end(), rank(entry), slot);
   if (deck_.deduplicate) query.contents[entry.content] = slot;
-  note_newest(query);
+  return query;
 }
 
 ReplayIndex::Query& ReplayIndex::leave(int32_t slot) {
@@ -177,7 +183,14 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
     VALIDATE(entry.slot >= 0 && entry.slot < records && !seen[entry.slot], damaged, "its slots are not one row",
              "restart from an earlier checkpoint");
     seen[entry.slot] = 1;
-    enter(entry);
+    const auto slot = static_cast<int32_t>(entry.slot);
+    tree_.put(slot, entry.version, entry.ticket, exponent(entry));
+    add(entry).taken.push_back(slot);
+  }
+  for (auto& [number, query] : queries_) {
+    query.root = tree_.build(query.taken);
+    query.taken.clear();
+    note_newest(query);
   }
   size_t at = 0;
   std::apply([&](auto&... counter) { ((counter = c[at++]), ...); }, counters(*this));

@@ -1,5 +1,6 @@
 #include "tightrope/learn/replay_tree.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <tuple>
 
@@ -76,9 +77,37 @@ int32_t ReplayTree::merge(int32_t left, int32_t right) {
   return root;
 }
 
-void ReplayTree::insert(int32_t& root, int32_t slot, int64_t version, uint64_t ticket, double exponent) {
+void ReplayTree::put(int32_t slot, int64_t version, uint64_t ticket, double exponent) {
   if (slot >= static_cast<int32_t>(nodes_.size())) nodes_.resize(slot + 1);
   nodes_[slot] = {version, ticket, exponent, {}, none, none, 0, false};
+}
+
+// From the oldest to the newest; `spine` goes from the root to the newest so far, and what is off it is complete.
+int32_t ReplayTree::build(std::span<int32_t> slots) {
+  const auto order = [this](int32_t a, int32_t b) { return before(a, b); };
+  if (!std::ranges::is_sorted(slots, order)) std::ranges::sort(slots, order);
+  std::vector<int32_t> spine;
+  const auto complete = [&] {
+    const int32_t last = spine.back();
+    update(last);
+    spine.pop_back();
+    return last;
+  };
+  for (const int32_t slot : slots) {
+    const uint64_t mine = priority(nodes_[slot].ticket);
+    int32_t older = none;
+    while (!spine.empty() && priority(nodes_[spine.back()].ticket) < mine) older = complete();
+    nodes_[slot].left = older;
+    if (!spine.empty()) nodes_[spine.back()].right = slot;
+    spine.push_back(slot);
+  }
+  int32_t root = none;
+  while (!spine.empty()) root = complete();
+  return root;
+}
+
+void ReplayTree::insert(int32_t& root, int32_t slot, int64_t version, uint64_t ticket, double exponent) {
+  put(slot, version, ticket, exponent);
   const auto descend = [&](auto& self, int32_t& at) -> void {
     if (at == none || priority(ticket) > priority(nodes_[at].ticket)) {
       int32_t left = none, right = none;

@@ -1,4 +1,5 @@
 // What the outside asks of a run while it goes on: signals, the files STOP and CHECKPOINT, the end of its time.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -10,6 +11,7 @@
 namespace tightrope {
 namespace {
 
+constexpr const char* wall_time = "run.wall_time";
 constexpr double kLookEvery = 1;  // seconds between two looks at the folder: a file system may be far away
 
 // Whether the file was there; it is removed.
@@ -30,7 +32,7 @@ Request Run::asked() {
   request.interrupt = signal != nullptr;
   if (!recorder_) return request;
   if (time_is_up()) {
-    stop_reason_ = "run.wall_time";
+    stop_reason_ = wall_time;
     request.interrupt = true;
   }
   const double now = started_.seconds();
@@ -49,6 +51,11 @@ Request Run::asked() {
 bool Run::time_is_up() const {
   const double limit = deck_.get<RunDeck>().wall_time;
   return limit > 0 && started_.seconds() + longest_update_ + checkpoint_seconds() > limit;
+}
+
+// Trainer 0 knows the time.  An update makes progress, if only one.
+bool Run::too_short() const {
+  return stop_reason_ == wall_time && trainer_->steps_done() == std::max<int64_t>(start_.step, 0);
 }
 
 // What the trainers have agreed on.

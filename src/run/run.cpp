@@ -56,6 +56,7 @@ Run::Run(const World& world, const Deck& deck, const Task& task, const Plan& pla
       io_comm_(world.trainers().duplicate()),
       window_(world.comm(), plan.geometry),
       board_(world.comm(), 0, plan.parameters, plan.precision),
+      states_(world.comm(), Watchdog::state_bytes),
       started_(started) {
   if (const int64_t bytes = task_.frozen_bytes(); bytes > 0) {
     frozen_ = std::make_unique<mpi::NodeMemory>(world.comm(), bytes,
@@ -107,9 +108,9 @@ int Run::execute() {
   loop();
   const bool interrupted = trainer_ && trainer_->agreed().interrupt && !trainer_->done();
   if (trainer_) interrupted ? interrupt() : finish();
-  int64_t code = interrupted ? kInterrupted : kDone;
-  world_.comm().max(std::span(&code, 1));
-  return static_cast<int>(code);
+  int64_t what[] = {interrupted ? 1 : 0, interrupted && too_short() ? 1 : 0};
+  world_.comm().max(what);
+  return what[1] != 0 ? kTooShort : what[0] != 0 ? kInterrupted : kDone;
 }
 
 std::string Run::role() const {
@@ -121,7 +122,7 @@ std::string Run::role() const {
 
 void Run::loop() {
   constexpr auto kNap = std::chrono::microseconds(20);
-  Watchdog watchdog(deck_.get<RunDeck>().watchdog, role());
+  Watchdog watchdog(deck_.get<RunDeck>().watchdog, role(), states_, world_.comm().size());
   last_update_ = started_.seconds();
   while (trainer_ ? !trainer_->finished() : !searcher_->stopped()) {
     const int64_t seen = searcher_ ? searcher_->seen_step() : 0;
@@ -197,6 +198,11 @@ void Run::interrupt() {
   if (!recorder_) return;
   recorder_->close();
   if (const std::string line = writer_->summary(); !line.empty()) std::printf("%s\n", line.c_str());
+  if (too_short())
+    std::fprintf(stderr,
+                 "run.wall_time is over before the first update (a start and a checkpoint take longer): another start "
+                 "would get no further; raise it above %.0f s\n",
+                 started_.seconds() + longest_update_);
   std::printf("the run is not finished (%s) step %lld of %lld is saved in %s; go on with --run.restart=auto\n",
               stop_reason_.c_str(), static_cast<long long>(trainer_->steps_done()),
               static_cast<long long>(deck_.get<TrainerDeck>().steps), folder_.c_str());

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <string_view>
 
-#include "tightrope/base/mpi.hpp"
+#include "tightrope/base/check.hpp"
 #include "tightrope/run/clock.hpp"
 #include "tightrope/run/signals.hpp"
 
@@ -13,17 +15,42 @@ namespace tightrope {
 namespace {
 
 constexpr auto kTurn = std::chrono::milliseconds(200);
-constexpr auto kGrace = std::chrono::seconds(1);  // for the other ranks to speak, before this one ends the job
+constexpr auto kGrace = std::chrono::seconds(1);  // to tell of the other ranks, before this one ends the job
 constexpr double kStill = 10;                     // seconds after which a rank that is being ended has something to say
+constexpr double kSilent = 2;                     // seconds after which a rank that notes nothing has been stopped
 
 bool being_ended() {
   const char* signal = signals::stop_asked();
   return signal != nullptr && std::string_view(signal) == "SIGTERM";
 }
 
+// Of the clock on the wall: nodes have it in common.
+double seconds_since_epoch() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void copy(const std::string& text, std::span<char> field) {  // its last byte stays 0
+  std::strncpy(field.data(), text.c_str(), field.size() - 1);
+}
+
+std::string standing(double seconds, const std::string& doing) {
+  return "no step for " + std::to_string(static_cast<long long>(seconds)) + " s (" + doing + ")";
+}
+
 }  // namespace
 
-Watchdog::Watchdog(double seconds, const std::string& role) : patience_(seconds), role_(role) {
+// A reader may find a text half replaced: what it then says is of two moments 0.2 s apart.
+struct Watchdog::State {
+  std::atomic<double> noted;    // seconds since the epoch; 0: has not entered the loop
+  std::atomic<double> stepped;  // when it made its last step
+  std::atomic<int64_t> fired;   // it ends the job, and has said where it stands
+  std::atomic<int64_t> told;    // another rank has said it
+  char where[160], doing[160];
+};
+
+Watchdog::Watchdog(double seconds, const std::string& role, mpi::Window& states, int ranks)
+    : patience_(seconds), role_(role), states_(states), ranks_(ranks) {
+  static_assert(sizeof(State) <= state_bytes);
   if (patience_ > 0) thread_ = std::thread([this] { watch(); });
 }
 
@@ -37,37 +64,72 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-std::string Watchdog::state(double seconds) const {
+Watchdog::State& Watchdog::state() const { return *reinterpret_cast<State*>(states_.local().data()); }
+
+std::string Watchdog::doing() const {
   const std::string wait = mpi::waiting_in();
-  char text[64];
-  std::snprintf(text, sizeof text, "no step for %.0f s", seconds);
-  return std::string(text) + " (" + role_ + ", " + (wait.empty() ? "outside of any wait" : "waits in " + wait) + ")";
+  return role_ + ", " + (wait.empty() ? "outside of any wait" : "waits in " + wait);
 }
 
-// The first rank whose patience ends aborts the job; the launcher then sends SIGTERM to the others, and those that
-// stand still too say where.
 void Watchdog::watch() {
   long long seen = steps_;
   Stopwatch since;
   bool said = false;
+  State& mine = state();
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kTurn, [this] { return stop_; })) {
-    if (const long long now = steps_; now != seen) {
-      seen = now;
+    const double now = seconds_since_epoch();
+    if (const long long steps = steps_; steps != seen || mine.noted == 0) {
+      seen = steps;
       since = {};
+      mine.stepped = now;
     }
+    copy(mpi::where(), mine.where);
+    copy(doing(), mine.doing);
+    mine.noted = now;
     const double still = since.seconds();
-    if (still > patience_) {
-      mpi::complain(state(still) +
-                    " the job is ended: look at the ranks that stand still, restart with --run.restart=auto, or raise "
-                    "run.watchdog");
-      if (wake_.wait_for(lock, kGrace, [this] { return stop_; })) return;
-      mpi::abort_job();
-    }
-    if (!said && being_ended() && still > std::min(kStill, patience_ / 2)) {
+    if (still > patience_) return end_job(lock);
+    if (!said && mine.told == 0 && being_ended() && still > std::min(kStill, patience_ / 2)) {
       said = true;
-      mpi::complain(state(still));
+      mpi::complain(standing(still, mine.doing));
     }
+  }
+}
+
+// The first rank whose patience ends does this; the launcher then sends SIGTERM to the others, and those that stand
+// still too and of which nobody could tell say so themselves.
+void Watchdog::end_job(std::unique_lock<std::mutex>& lock) {
+  State& mine = state();
+  mine.fired = 1;
+  mpi::complain(standing(seconds_since_epoch() - mine.stepped, mine.doing) +
+                " the job is ended: look at the ranks that stand still, restart with --run.restart=auto, or raise "
+                "run.watchdog");
+  std::thread teller;  // of its own: over a network a rank that never enters MPI does not answer
+  if (mpi::thread_multiple()) teller = std::thread([this] { tell_of_others(); });
+  if (!wake_.wait_for(lock, kGrace, [this] { return stop_; })) mpi::abort_job();
+  if (teller.joinable()) teller.join();
+}
+
+void Watchdog::tell_of_others() const {
+  try {
+    for (int rank = 0; rank < ranks_; ++rank) {
+      if (rank == states_.rank()) continue;
+      alignas(State) std::byte copied[sizeof(State)] = {};
+      const int64_t told = 1;
+      states_.get(rank, 0, copied);
+      states_.put(rank, offsetof(State, told), std::as_bytes(std::span(&told, 1)));
+      states_.flush(rank);
+      const auto& other = *reinterpret_cast<const State*>(copied);
+      if (other.fired != 0 && rank < states_.rank()) return;  // it tells of those that follow
+      if (other.fired != 0) continue;
+      const double now = seconds_since_epoch();
+      std::string line = "rank " + std::to_string(rank) + " has made no step yet";
+      if (other.noted > 0) line = std::string(other.where) + ": " + standing(now - other.stepped, other.doing);
+      if (other.noted > 0 && now - other.noted > kSilent) line += ", stopped or dead";
+      std::fprintf(stderr, "%s\n", line.c_str());
+    }
+  } catch (const Failure&) {
+    // The job ends; those who could not be asked speak for themselves.
   }
 }
 

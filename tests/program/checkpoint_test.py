@@ -39,6 +39,15 @@ class Checkpoints(ProgramTest):
         self.assertGreater(stall.sum(), 0)
         self.assertTrue((bandwidth[bandwidth == bandwidth] > 0).all() and (bandwidth == bandwidth).any(), bandwidth)
 
+    def test_they_are_written_in_front_of_training_where_MPI_serves_one_thread(self):
+        result = self.succeed(smoke("hypergrid"), "--run.name=run", "--checkpoint.every=60", "--world.trainers=2", np=4,
+                              env={"LD_PRELOAD": os.environ["SERIALIZED"]})
+        self.assertIn("thread level: serialized", result.out)
+        self.assertIn("checkpoints: 5, ", result.out)
+        self.assertIn("restarted at step 300\n",
+                      self.succeed(smoke("hypergrid"), "--run.name=run", "--run.restart=auto", "--trainer.steps=310",
+                                   np=2).out)
+
     def test_a_folder_of_their_own_and_a_local_level(self):
         words = (smoke("hypergrid"), "--run.name=run", "--checkpoint.every=100", "--checkpoint.keep=9",
                  "--checkpoint.folder=far", "--checkpoint.local=near")

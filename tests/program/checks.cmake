@@ -4,6 +4,10 @@ set(program_environment ${mpi_environment} "TIGHTROPE=$<TARGET_FILE:tightrope>" 
 if(TARGET nccl AND NOT TIGHTROPE_SANITIZE)  # tests/standin: the program with NCCL, and what stands in for a GPU
   list(APPEND program_environment "TIGHTROPE_NCCL=$<TARGET_FILE:tightrope_nccl>" "STANDIN=$<TARGET_FILE:standin>")
 endif()
+# An MPI that grants less than MPI_THREAD_MULTIPLE.
+add_library(serialized SHARED program/serialized.cpp)
+target_link_libraries(serialized PRIVATE MPI::MPI_CXX)
+list(APPEND program_environment "SERIALIZED=$<TARGET_FILE:serialized>")
 foreach(part command_line deck_errors smoke lockstep restart elastic checkpoint stop watchdog
         asynchrony failure progress text local trainers)
   add_test(NAME program_${part} COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/program/${part}_test.py)

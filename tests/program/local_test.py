@@ -11,12 +11,12 @@ SCRIPT = pathlib.Path(os.environ["TIGHTROPE_SOURCE"]) / "jobs" / "local.sh"
 
 
 class Local(ProgramTest):
-    def begin(self):
+    def begin(self, *words):
         """An endless run; returns when it has started."""
         self.log = open(self.folder / "log", "w")
         self.addCleanup(self.log.close)
         command = [SCRIPT, "2", smoke("hypergrid"), "--trainer.steps=1000000", "--evaluation.every=0",
-                   f"--run.folder={self.folder}", "--run.name=run"]
+                   f"--run.folder={self.folder}", "--run.name=run", *words]
         self.script = subprocess.Popen(command, env={**os.environ, "TIGHTROPE": PROGRAM}, stdin=subprocess.DEVNULL,
                                        stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         self.addCleanup(self.end)
@@ -52,6 +52,12 @@ class Local(ProgramTest):
         (self.folder / "run" / "STOP").touch()
         self.assertEqual(self.script.wait(60), 0, (self.folder / "log").read_text())
         self.assertEqual(self.said("== not finished"), 1)
+
+    def test_ends_where_another_start_would_get_no_further(self):
+        self.begin("--run.wall_time=1s")
+        self.assertEqual(self.script.wait(60), 1, (self.folder / "log").read_text())
+        self.assertEqual(self.said("run.wall_time is over before the first update"), 1)
+        self.assertEqual(self.said("== not finished"), 0)
 
     def test_ctrl_c_leaves_a_checkpoint(self):
         self.begin()

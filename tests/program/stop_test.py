@@ -89,6 +89,16 @@ class Stop(ProgramTest):
         with h5py.File(next(self.run.glob("checkpoint-*.h5")), "r") as file:
             self.assertLess(file["scalars"].attrs["seconds"], 8)
 
+    def test_wall_time_too_short_for_an_update(self):
+        words = (smoke("hypergrid"), "--run.name=run", "--run.wall_time=1s", "--run.restart=auto")
+        for _ in range(2):  # the second one goes on from the first one's checkpoint, and gets no further
+            result = self.run_program(*words, np=2)
+            self.assertEqual(result.code, 1, result)
+            self.assertRegex(result.err, r"(?m)^run.wall_time is over before the first update \(a start and a "
+                                         r"checkpoint take longer\): another start would get no further; raise it "
+                                         r"above \d+ s$")
+            self.assertTrue((self.folder / "runs/run/checkpoint-0.h5").exists())
+
     def test_stop_file(self):
         for np in (1, 3):
             with self.subTest(np=np):

@@ -17,6 +17,9 @@ class Watchdog(ProgramTest):
         for rank, role in ((0, "trainer 0"), (1, "trainer 1"), (2, "searcher 0")):
             self.assertRegex(result.err, rf"(?m)^rank {rank} on host \S+ at step [1-9]\d*: no step for \d+ s \({role}, "
                                          r"(outside of any wait|waits in \w+)\)")
+        # Rank 3 cannot speak: another one reads what it noted last.
+        self.assertRegex(result.err, r"(?m)^rank 3 on host \S+ at step [1-9]\d*: no step for [4-9] s \(searcher 1, "
+                                     r"(outside of any wait|waits in [^)]+)\), stopped or dead$")
         self.assertRegex(result.err, r"the job is ended: look at the ranks that stand still, restart with "
                                      r"--run.restart=auto, or raise run.watchdog")
 

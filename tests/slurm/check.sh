@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests on a real Slurm of two nodes on this machine, with the repository's own jobs/*.
 # usage: check.sh PART FOLDER_OF_PROGRAMS
-#   job      jobs/slurm.sbatch from start to end: exit code, metrics
+#   job      jobs/slurm.sbatch from start to end: exit code, metrics, a local level of checkpoints; two trainers on two
+#            nodes are refused one
 #   requeue  SIGUSR1 before the time limit: checkpoint, exit code 75, requeue, restart, done
 #   kill     kill -9 of a rank, once a checkpoint is there: requeue, restart, done; scancel: no requeue
 #   array    jobs/slurm_array.sbatch: three runs, and the report over them
@@ -96,10 +97,22 @@ finished() {
 
 job() {
   local id
-  id=$(submit --ntasks-per-node=2 jobs/slurm.sbatch "$deck" "${here_run[@]}")
+  id=$(submit --ntasks-per-node=2 jobs/slurm.sbatch "$deck" "${here_run[@]}" \
+    --checkpoint.local="$work/local")
   done_well "$id" 200
   is "$id" NodeList 'n[1-2]' || fail "not on two nodes"
   metrics run 0
+  test -s "$work/local/"run-*/LATEST || fail "no checkpoint on the trainer's node"
+  local_level_refused
+}
+
+# Trainers on two nodes write one file: no folder is local to both.
+local_level_refused() {
+  local code=0
+  srun --mpi=pmix --nodes=2 --ntasks-per-node=1 --time=5 "$TIGHTROPE" "$deck" --run.folder="$work" --run.name=refused \
+    --world.trainers=2 --checkpoint.local="$work/local" >"$work/refused.out" 2>&1 || code=$?
+  [ $code -ne 0 ] || fail "checkpoint.local over two nodes was accepted"
+  said "checkpoint.local cannot be used here (the trainers are on several nodes"
 }
 
 requeue() {

@@ -127,6 +127,7 @@ class File {
   explicit File(std::unique_ptr<Handle> handle);
   Extent slab_extent(const std::string& path, int64_t slab) const;
   int64_t whole_length(const std::string& path) const;  // the sum of slabs()
+  void compare(const std::string& path, int64_t slab, uint64_t checksum, uint64_t found) const;
   void verify(const std::string& path, int64_t slab, uint64_t checksum, std::span<const std::byte> bytes) const;
   void verify_all(const std::string& path, std::span<const std::byte> bytes) const;
   void write_raw(const std::string& path, Type, std::span<const std::byte> slab, const std::string& unit,

@@ -141,6 +141,7 @@ class ReplayIndex {
   double exponent(const IndexEntry& entry) const;  // nats, of the softmax within a query
   std::optional<int64_t> insert_duplicate(const IndexEntry& entry, int32_t slot);
   void enter(const IndexEntry& entry);  // into every structure; entry.slot <= size()
+  Query& add(const IndexEntry& entry);  // into all but the tree and what is known from it
   Query& leave(int32_t slot);           // out of every structure but the epochs
   void forget(Query& query);            // that has no record left
   void note_newest(Query& query);

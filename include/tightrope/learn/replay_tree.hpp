@@ -6,6 +6,7 @@
 // All operations are O(log n) expected in the records of the query; none allocates but insert of a new slot.
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace tightrope {
@@ -24,6 +25,11 @@ class ReplayTree {
   // `slot` becomes the record (version, ticket) of weight exp(exponent) in the tree of `root`.
   void insert(int32_t& root, int32_t slot, int64_t version, uint64_t ticket, double exponent);
   void erase(int32_t& root, int32_t slot);
+
+  // Many at once: put() gives slots their records, build() makes a tree of those of one query, which it sorts.  Answers
+  // its root.  The tree is what inserting them one by one makes; linear in records that are in order.
+  void put(int32_t slot, int64_t version, uint64_t ticket, double exponent);
+  int32_t build(std::span<int32_t> slots);
 
   // An excluded record has no mass but keeps its place and still counts.
   void set_excluded(int32_t root, int32_t slot, bool excluded);

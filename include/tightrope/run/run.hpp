@@ -16,8 +16,9 @@ namespace tightrope {
 
 class Run {
  public:
-  // Exit codes: the run is done; it is not, and wants to be started again (sysexits.h: EX_TEMPFAIL).
-  static constexpr int kDone = 0, kInterrupted = 75;
+  // Exit codes: the run is done; it is not, and wants to be started again (sysexits.h: EX_TEMPFAIL); it is not, and
+  // run.wall_time leaves no time for an update.
+  static constexpr int kDone = 0, kInterrupted = 75, kTooShort = 1;
 
   // Collective.  `name` is the run's where run.name says nothing; run.wall_time counts from `started`.
   Run(const World& world, const Deck& deck, const Task& task, const Plan& plan, const std::string& name,
@@ -41,6 +42,7 @@ class Run {
   void after_update();
   Request asked();
   bool time_is_up() const;
+  bool too_short() const;  // run.wall_time, for any update
   void answer();
   void checkpoint();                  // of this step, unless there is one
   double checkpoint_seconds() const;  // that one takes from now on
@@ -57,6 +59,7 @@ class Run {
   mpi::Comm io_comm_;  // the trainers', for the I/O thread alone
   ReplayWindow window_;
   WeightBoard board_;
+  mpi::Window states_;  // the watchdogs'
   std::unique_ptr<Searcher> searcher_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Recorder> recorder_;        // on trainer 0
