@@ -156,9 +156,9 @@ chain() {
 }
 
 gpu() {
-  local id
+  local id size=(--nodes=1 --ntasks-per-node=2 --cpus-per-task=1 --gpus-per-node=2)
   export TIGHTROPE=$bin/tightrope_nccl
-  gpu_job() { submit --nodes=1 --ntasks-per-node=2 --gpus-per-node=2 jobs/slurm_gpu.sbatch "$deck" "${here_run[@]}"; }
+  gpu_job() { submit "${size[@]}" jobs/slurm_gpu.sbatch "$deck" "${here_run[@]}"; }
   id=$(gpu_job)
   wait_until 100 "the end of job $id" ended "$id"
   is "$id" ExitCode 2:0 || fail "job $id did not end as with a wrong deck"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Slurm on this machine: one controller, a few nodes that differ in port, spool and /dev/shm, each with two GPUs
-# that are none (Slurm counts device files).  As root; loopback only; no munge, accounting or cgroups.  DIR must be new: a used one still holds PMIx sockets.
+# that are none (Slurm counts device files).  As root; loopback only; no munge, accounting or cgroups.  DIR must be new:
+# a used one still holds PMIx sockets.
 # While it is up, the kernel's autogroup is off (docs/decisions.md, 28).
 # usage: cluster.sh up DIR [NODES] [CPUS]      then export SLURM_CONF=DIR/slurm.conf
 #        cluster.sh down DIR
