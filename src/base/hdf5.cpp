@@ -182,7 +182,8 @@ File File::reopen(const std::string& path) {
   return File(std::move(handle));
 }
 
-// HDF5 frees half of a file that it cannot write and crashes over it in MPI_Finalize: such a file is left open.
+// HDF5 frees half of a file that it cannot write and crashes over it in MPI_Finalize, where it closes itself: such a
+// file is left open.  All that HDF5 then says there is "infinite loop closing library".
 bool File::Handle::write_all() {
   const bool written = !writable || H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0;
   if (!written) file.release();

@@ -1,9 +1,6 @@
 #include "tightrope/comm/collective.hpp"
 
 #include <algorithm>
-#include <cstdio>
-
-#include "tightrope/base/check.hpp"
 
 namespace tightrope {
 
@@ -15,15 +12,6 @@ void CollectiveDeck::fields(FieldList& f) {
   f.bytes("bucket", bucket, {4096, 1 << 30}, "of the float32 gradient that are summed at a time");
   f.flag("overlap", overlap, "whether buckets are summed while the backward pass still computes others");
   f.seconds("timeout", timeout, {0.01, 1e9}, "longest wait for the other trainers' share of one bucket");
-}
-
-void check_in_time(bool in_time, const CollectiveDeck& deck, int64_t number, size_t values) {
-  if (in_time) return;
-  char seconds[32];
-  std::snprintf(seconds, sizeof seconds, "%g s", deck.timeout);
-  throw Failure("bucket " + std::to_string(number) + " of this update was not exchanged within " + seconds,
-                std::to_string(values) + " values; another trainer is late, stuck or dead",
-                "look for an earlier message of another rank, or raise collective.timeout");
 }
 
 int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, bool sharded) {

@@ -50,6 +50,12 @@ void GradientSum::start(size_t end) {
   }
 }
 
+void GradientSum::broadcast(std::span<float> values) {
+  if (plan_.trainers == 1) return;
+  for (const Extent& bucket : plan_.buckets) collective_.broadcast(part(values, bucket));
+  collective_.finish();
+}
+
 void GradientSum::gather(std::span<float> values) {
   for (const Extent& bucket : plan_.buckets) collective_.gather_slices(part(values, bucket));
   collective_.finish();

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "roll_call.hpp"
 #include "tightrope/base/bfloat16.hpp"
 #include "tightrope/comm/collective.hpp"
 
@@ -19,7 +19,10 @@ namespace {
 class MpiCollective final : public Collective {
  public:
   MpiCollective(const CollectiveDeck& deck, const GradientPlan& plan, const mpi::Comm& trainers)
-      : deck_(deck), narrow_(deck.precision == "bfloat16"), comm_(trainers.duplicate()) {
+      : deck_(deck),
+        narrow_(deck.precision == "bfloat16"),
+        comm_(trainers.duplicate()),
+        roll_call_(comm_, deck.timeout) {
     // With one bucket there is nothing to overlap with.
     if (deck.overlap && plan.buckets.size() > 1 && comm_.size() > 1 && mpi::thread_multiple())
       thread_ = std::thread([this] { work(); });
@@ -34,11 +37,12 @@ class MpiCollective final : public Collective {
   void sum(std::span<float> values) override { start({&MpiCollective::all, values}); }
   void sum_slices(std::span<float> values) override { start({&MpiCollective::slices, values}); }
   void gather_slices(std::span<float> values) override { start({&MpiCollective::gather, values}); }
+  void broadcast(std::span<float> values) override { start({&MpiCollective::from_first, values}); }
 
   void finish() override {
     std::unique_lock lock(mutex_);
     idle_.wait(lock, [this] { return queue_.empty(); });
-    number_ = 0;
+    roll_call_.end_update();
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
@@ -84,11 +88,10 @@ class MpiCollective final : public Collective {
 
   // Waits for the others with naps first: a blocking call would keep a core busy that may have work.
   void run(const Operation& operation) {
-    using Clock = std::chrono::steady_clock;
-    const auto end = Clock::now() + std::chrono::duration<double>(deck_.timeout);
-    const bool met = comm_.meet([&] { return stop_ || Clock::now() > end; });
+    roll_call_.wait_for(roll_call_.begin());
+    const bool met = comm_.meet([&] { return stop_ || roll_call_.out_of_time(); });
     if (stop_) return;
-    check_in_time(met, deck_, number_++, operation.values.size());
+    if (!met) throw roll_call_.failure(operation.values.size());
     (this->*operation.run)(operation.values);
   }
 
@@ -121,10 +124,12 @@ class MpiCollective final : public Collective {
     comm_.gather_slices(values, static_cast<size_t>(slice_size(static_cast<int64_t>(values.size()), comm_.size())));
   }
 
+  void from_first(std::span<float> values) { comm_.broadcast(std::as_writable_bytes(values), 0); }
+
   const CollectiveDeck deck_;
   const bool narrow_;
   mpi::Comm comm_;
-  int64_t number_ = 0;  // of the next operation since finish()
+  RollCall roll_call_;
   std::vector<float> slice_;
   std::vector<uint16_t> half_, half_slice_;
 

@@ -16,6 +16,7 @@
 
 #include "cuda_call.hpp"
 #include "nccl_device.hpp"
+#include "roll_call.hpp"
 #include "tightrope/base/bfloat16.hpp"
 #include "tightrope/comm/collective.hpp"
 
@@ -23,6 +24,8 @@ namespace tightrope {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kFirst = 0;  // the trainer that broadcasts
 
 // Sets the device before anything else is made on it.
 class Communicator {
@@ -76,7 +79,7 @@ struct Slot {
 class NcclCollective final : public Collective {
  public:
   NcclCollective(const CollectiveDeck& deck, const GradientPlan& plan, const mpi::Comm& trainers)
-      : deck_(deck), comm_(trainers) {
+      : deck_(deck), comm_(trainers), roll_call_(trainers, deck.timeout) {
     const auto bucket = static_cast<size_t>(std::min(plan.bucket_values, plan.values));
     const size_t slots = std::min(static_cast<size_t>(nccl_buckets), plan.buckets.size());
     for (size_t i = 0; i < slots; ++i)
@@ -109,9 +112,16 @@ class NcclCollective final : public Collective {
     });
   }
 
+  void broadcast(std::span<float> values) override {
+    const Part out = comm_.rank == kFirst ? all(values) : Part{0, 0};
+    exchange(values, false, out, all(values), [&](std::byte* at, size_t, ncclDataType_t type) {
+      return ncclBroadcast(at, at, values.size(), type, kFirst, comm_.get(), work_);
+    });
+  }
+
   void finish() override {
     for (size_t i = 0; i < slots_.size(); ++i) empty(next_slot());
-    number_ = 0;
+    roll_call_.end_update();
   }
 
   std::string name() const override {
@@ -141,7 +151,7 @@ class NcclCollective final : public Collective {
     empty(slot);
     const size_t bytes = narrow ? sizeof(uint16_t) : sizeof(float);
     slot.narrow = narrow;
-    slot.number = number_++;
+    slot.number = roll_call_.begin();
     slot.result = values.subspan(back.first, back.size);
     slot.result_at = back.first * bytes;
     std::byte* const host = slot.host.data() + out.first * bytes;
@@ -187,17 +197,17 @@ class NcclCollective final : public Collective {
   }
 
   void wait(const Slot& slot) {
-    const auto begun = Clock::now(),
-               late = begun + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(deck_.timeout));
-    for (;;) {
+    roll_call_.wait_for(slot.number);
+    for (const auto begun = Clock::now();;) {
       const cudaError_t state = cudaEventQuery(slot.left);
       if (state == cudaSuccess) return;
       if (state != cudaErrorNotReady) check(state, "a sum by NCCL");
       comm_.poll();
-      const auto now = Clock::now();
-      if (now > late) comm_.abort();
-      check_in_time(now <= late, deck_, slot.number, slot.result.size());
-      if (now - begun < std::chrono::microseconds(200)) {
+      if (roll_call_.out_of_time()) {
+        comm_.abort();
+        throw roll_call_.failure(slot.result.size());
+      }
+      if (Clock::now() - begun < std::chrono::microseconds(200)) {
         ::sched_yield();
       } else {
         std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -207,10 +217,10 @@ class NcclCollective final : public Collective {
 
   const CollectiveDeck deck_;
   Communicator comm_;
+  RollCall roll_call_;
   CudaStream in_, work_, out_;
   std::vector<std::unique_ptr<Slot>> slots_;
   size_t next_ = 0;
-  int64_t number_ = 0;  // of the next operation since finish()
 };
 
 }  // namespace

@@ -51,6 +51,8 @@ Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const T
       sharded_ ? plan.gradient.shard(world.trainer()) : std::vector<Extent>{{0, parameters.size()}});
   gradient_sum_ = std::make_unique<GradientSum>(plan.gradient, world.trainer(), *collective_,
                                                 floats(parameters.gradient()), sharded_);
+  // Other processors may round the first weights differently, and differences would stay for good.
+  gradient_sum_->broadcast(floats(parameters.flat()));
   parameters.watch_gradient([this](const Extent& values) { gradient_sum_->complete(values); });
 }
 

@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # Tests on a real Slurm of two nodes on this machine, with the repository's own jobs/*.
-# usage: check.sh PART FOLDER_OF_PROGRAMS
+# usage: check.sh PART FOLDER_OF_PROGRAMS [STAND-IN_OF_CUDA]
 #   job      jobs/slurm.sbatch from start to end: exit code, metrics, a local level of checkpoints; two trainers on two
 #            nodes are refused one
 #   requeue  SIGUSR1 before the time limit: checkpoint, exit code 75, requeue, restart, done
 #   kill     kill -9 of a rank, once a checkpoint is there: requeue, restart, done; scancel: no requeue
 #   array    jobs/slurm_array.sbatch: three runs, and the report over them
 #   chain    jobs/slurm_chain.sh: a job that is stopped, and one that goes on
+#   gpu      jobs/slurm_gpu.sbatch: without a GPU a clear end; over the stand-in (tests/standin) to the end
 #   mpi      mpi_tests over both nodes
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-bin=$2
+bin=$2 standin=${3:-}
 
 skip() { echo "skipped: $*"; exit 77; }
 [ "$(id -u)" = 0 ] || skip "a Slurm cluster of one's own needs root"
 for command in slurmctld slurmd srun sbatch; do
   command -v "$command" >/dev/null || skip "$command is not installed (jobs/setup.sh --tests installs it)"
 done
+[ "$1" != gpu ] || [ -n "$standin" ] || skip "no CUDA toolkit with NCCL 2.19 or newer here"
 unshare -m true 2>/dev/null || skip "no mount namespaces here (unshare -m fails), so there can be no second node"
 
 work=$(mktemp -d /tmp/tightrope-slurm-XXXXXX)
@@ -166,6 +168,20 @@ chain() {
   finished "${ids[1]}"
 }
 
+gpu() {
+  local id size=(--nodes=1 --ntasks-per-node=2 --cpus-per-task=1 --gpus-per-node=2)
+  export TIGHTROPE=$bin/tightrope_nccl
+  gpu_job() { submit "${size[@]}" jobs/slurm_gpu.sbatch "$deck" "${here_run[@]}"; }
+  id=$(gpu_job)
+  wait_until 100 "the end of job $id" ended "$id"
+  is "$id" ExitCode 2:0 || fail "job $id did not end as with a wrong deck"
+  said "collective.kind = nccl needs a GPU per trainer (.*: 2 trainers; 0 GPUs are visible to one of them) run "
+  id=$(LD_PRELOAD=$standin STANDIN_GPUS=2 gpu_job)
+  done_well "$id" 200
+  said "nccl 2"
+  metrics run 0
+}
+
 # Without the mutants that wait for a torn read: over TCP one is too rare to be sure of; they run on shared memory.
 mpi() {
   OMP_NUM_THREADS=1 srun --mpi=pmix --nodes=2 --ntasks-per-node=2 --time=5 "$bin/mpi_tests" \
@@ -173,7 +189,7 @@ mpi() {
 }
 
 case $1 in
-  job | requeue | array | chain) "$1" ;;
+  job | requeue | array | chain | gpu) "$1" ;;
   kill) kill_rank ;;
   mpi) mpi ;;
 esac

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real Slurm on this machine: one controller, a few nodes that differ in port, spool and /dev/shm.  As root; loopback
-# only; no munge, accounting or cgroups.  DIR must be new: a used one still holds PMIx sockets.
+# A real Slurm on this machine: one controller, a few nodes that differ in port, spool and /dev/shm, each with two GPUs
+# that are none (Slurm counts device files).  As root; loopback only; no munge, accounting or cgroups.  DIR must be new:
+# a used one still holds PMIx sockets.
 # While it is up, the kernel's autogroup is off (docs/decisions.md, 28).
 # usage: cluster.sh up DIR [NODES] [CPUS]      then export SLURM_CONF=DIR/slurm.conf
 #        cluster.sh down DIR
@@ -37,16 +38,18 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_min_interval=200000,bf_interval=2
 ReturnToService=2
 KillWait=5
+GresTypes=gpu
 MailProg=/bin/true
 END
   for node in $(seq "$1"); do
-    echo "NodeName=n$node NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=$2 State=UNKNOWN"
+    echo "NodeName=n$node NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=$2 Gres=gpu:2 \
+State=UNKNOWN"
   done
   echo "PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
 }
 
 up() {  # up NODES CPUS
-  local node
+  local node gpu
   if [ -e "$folder" ]; then
     echo "$folder exists (an earlier cluster's sockets would be in the way) give a new folder"
     exit 1
@@ -57,6 +60,8 @@ up() {  # up NODES CPUS
     echo 0 >$autogroup
   fi
   write_configuration "$1" "$2" >"$SLURM_CONF"
+  for gpu in 0 1; do mknod "$folder/gpu$gpu" c 1 3; done
+  echo "NodeName=n[1-$1] Name=gpu File=$folder/gpu[0-1]" >"$folder/gres.conf"
   slurmctld -c -f "$SLURM_CONF"
   for node in $(seq "$1"); do
     mkdir "$folder/spool.n$node" "$folder/tmp.n$node"

@@ -1,7 +1,7 @@
 # What the trainers do together.  NCCL's part runs over stand-ins for CUDA and NCCL (standin.hpp), which are preloaded:
 # the programs are linked with the real libraries.
 set(standin ${CMAKE_SOURCE_DIR}/tests/standin)
-add_library(collective_cases OBJECT ${standin}/collective_test.cpp mpi/main.cpp)
+add_library(collective_cases OBJECT ${standin}/collective_test.cpp ${standin}/nccl_test.cpp mpi/main.cpp)
 target_link_libraries(collective_cases PUBLIC tightrope_comm GTest::gtest ${CMAKE_DL_LIBS})
 add_executable(collective_tests)
 target_link_libraries(collective_tests PRIVATE collective_cases)
@@ -36,7 +36,7 @@ else()
   set_tests_properties(standin_symbols PROPERTIES LABELS checks SKIP_RETURN_CODE 77)
 endif()
 
-foreach(np 1 2 4)
+foreach(np 1 2 3 4)
   add_test(NAME collective_np${np} COMMAND ${MPIEXEC_EXECUTABLE} -n ${np} $<TARGET_FILE:collective_tests>)
   set_tests_properties(collective_np${np} PROPERTIES ENVIRONMENT "${mpi_environment};${standin_environment}" TIMEOUT 180
                        LABELS mpi PROCESSORS 2)
@@ -67,6 +67,10 @@ mutant(sum_before_it_arrived ${nccl_source} "${wrong_sum}" "Nccl/*ManyBuckets*" 
 mutant(copy_before_it_is_summed ${nccl_source} "${wrong_sum}" "Nccl/*ManyBuckets*" ${device_source})
 mutant(unpack_before_it_left ${nccl_source} "${wrong_sum}" "Nccl/*ManyBuckets*" ${device_source})
 mutant(count_in_bytes ${nccl_source} "stand-in: device memory is used .* beyond its end" "Nccl/*ManyBuckets*"
+       ${device_source})
+mutant(root_differs ${nccl_source} "stand-in: rank . is in Broadcast of .* from rank " "Nccl/*TheFirst*"
+       ${device_source})
+mutant(root_without_values ${nccl_source} "FAILED Nccl/Transports.TheFirstTrainersValuesForAll" "Nccl/*TheFirst*"
        ${device_source})
 mutant(use_after_abort ${nccl_source} "stand-in: a communicator is used after ncclCommAbort" "Nccl.AnError*"
        ${device_source})

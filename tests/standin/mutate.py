@@ -8,6 +8,8 @@ MUTANTS = {
     "copy_before_it_is_summed": ("follow(slot.summed, work_, out_);", ""),
     "unpack_before_it_left": ("if (state == cudaSuccess) return;", "return;"),
     "count_in_bytes": ("ncclAllReduce(at, at, values.size(),", "ncclAllReduce(at, at, values.size() * sizeof(float),"),
+    "root_differs": ("type, kFirst, comm_.get()", "type, comm_.rank, comm_.get()"),
+    "root_without_values": ("type, kFirst, comm_.get()", "type, comm_.size - 1, comm_.get()"),
     "use_after_abort": ("ncclCommAbort(std::exchange(comm_, nullptr))", "ncclCommAbort(comm_)"),
     "buckets_swapped_on_a_rank": (
         "plan_.buckets[started_]",

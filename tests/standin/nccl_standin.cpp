@@ -23,13 +23,13 @@ namespace {
 constexpr int kMostRanks = 16;
 constexpr size_t kPiece = size_t{1} << 18;  // bytes
 
-enum class Kind { all_reduce, reduce_scatter, all_gather };
+enum class Kind { all_reduce, reduce_scatter, all_gather, broadcast };
 
 struct Operation {
   Kind kind;
   size_t count;
   ncclDataType_t type;
-  ncclRedOp_t op;
+  int root;  // 0 where there is none
   int64_t number;
   bool operator==(const Operation&) const = default;
 };
@@ -56,9 +56,10 @@ size_t bytes_of(ncclDataType_t type) {
 }
 
 std::string words(const Operation& o) {
-  const char* const names[] = {"AllReduce", "ReduceScatter", "AllGather"};
+  const char* const names[] = {"AllReduce", "ReduceScatter", "AllGather", "Broadcast"};
   return std::string(names[static_cast<int>(o.kind)]) + " of " + std::to_string(o.count) + " values of " +
-         std::to_string(bytes_of(o.type)) + " bytes";
+         std::to_string(bytes_of(o.type)) + " bytes" +
+         (o.kind == Kind::broadcast ? " from rank " + std::to_string(o.root) : "");
 }
 
 // As the type rounds, rank after rank.
@@ -137,6 +138,8 @@ struct ncclComm {
       block(from, bytes, [&](size_t at, size_t piece) {
         for (int r = 0; r < ranks; ++r) std::memcpy(to + static_cast<size_t>(r) * bytes + at, shared->data[r], piece);
       });
+    } else if (o.kind == Kind::broadcast) {
+      block(from, bytes, [&](size_t at, size_t piece) { std::memcpy(to + at, shared->data[o.root], piece); });
     } else {
       for (int r = 0; r < ranks; ++r)
         if (!block(from + static_cast<size_t>(r) * bytes, bytes, [&](size_t at, size_t piece) {
@@ -162,10 +165,11 @@ void forget(ncclComm_t comm) {
 }
 
 ncclResult_t start(ncclComm_t comm, Kind kind, const void* from, void* to, size_t count, ncclDataType_t type,
-                   cudaStream_t stream) {
+                   cudaStream_t stream, int root = 0) {
   live(comm);
+  if (root < 0 || root >= comm->ranks) refuse("there is no rank " + std::to_string(root) + " to be the root");
   const size_t bytes = count * bytes_of(type), all = bytes * static_cast<size_t>(comm->ranks);
-  const Operation operation{kind, count, type, ncclSum, comm->operations++};
+  const Operation operation{kind, count, type, root, comm->operations++};
   const std::byte* const source = device_bytes(from, kind == Kind::reduce_scatter ? all : bytes);
   std::byte* const target = device_bytes(to, kind == Kind::all_gather ? all : bytes);
   const bool fails = fail_after >= 0 && fail_after-- == 0, held = hold_after >= 0 && hold_after-- == 0;
@@ -267,6 +271,11 @@ ncclResult_t ncclReduceScatter(const void* from, void* to, size_t count, ncclDat
 ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
   return start(comm, Kind::all_gather, from, to, count, type, stream);
+}
+
+ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                           cudaStream_t stream) {
+  return start(comm, Kind::broadcast, from, to, count, type, stream, root);
 }
 
 }  // extern "C"

@@ -31,8 +31,10 @@ class Collective {
   virtual void sum_slices(std::span<float> values) = 0;
   // All get slice t of trainer t, in float32.
   virtual void gather_slices(std::span<float> values) = 0;
-  // Waits for all operations.  Throws what went wrong in one of them: Failure that names it where a trainer did not
-  // come to it within the deck's timeout.
+  // All get what trainer 0 has, in float32.
+  virtual void broadcast(std::span<float> values) = 0;
+  // Waits for all operations.  Throws what went wrong in one of them: Failure that names it and the trainers that
+  // did not come to it within the deck's timeout.
   virtual void finish() = 0;
   virtual std::string name() const = 0;  // for people
 };
@@ -58,8 +60,5 @@ std::string nccl_problem(const mpi::Comm& comm, bool trainer);
 
 // What one takes of host memory, in bytes, but for what the libraries take.
 int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, bool sharded);
-
-// Throws the Failure of an operation that did not end in time: the number-th since finish(), of `values` values.
-void check_in_time(bool in_time, const CollectiveDeck& deck, int64_t number, size_t values);
 
 }  // namespace tightrope

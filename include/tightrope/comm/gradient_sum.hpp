@@ -21,6 +21,8 @@ class GradientSum {
   // Collective.  Sums what is not yet on its way, zeros of unused parameters too, and waits for all.
   void finish();
 
+  // Collective.  Trainer 0's values, which are as many as the gradient's, to all.
+  void broadcast(std::span<float> values);
   // Collective.  Each trainer's shard of `values`, which are as many as the gradient's, to all.
   void gather(std::span<float> values);
   // Collective.  The same where each trainer has nothing but its shard, one slice after another, and wants some of all
