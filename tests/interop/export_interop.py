@@ -32,6 +32,7 @@ batch = 16
 steps = 5
 batch = 16
 learning_rate = 1e-2
+weight_decay = 0.1  # a random model answers nothing right: this alone moves its weights
 [replay]
 bytes = 1MiB
 [world]
