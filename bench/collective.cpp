@@ -1,7 +1,11 @@
 // The sum of a gradient over the trainers by MPI: bandwidth against one bare MPI_Allreduce of the same bytes, and how
 // much of it hides behind a backward pass.   mpirun -n 2 bench_collective [VALUES [BUCKET_MIB [bfloat16]]]
 // The backward pass is arithmetic in the first cache for twice the time of the sum, after each bucket's share of which
-// that bucket is complete.  Medians of seven turns, in which all variants follow one another.
+// that bucket is complete.  Medians of seven turns, in which all variants follow one another.  Processor time is that
+// of all ranks, and what a rank spins while it waits is part of it: where the ranks with the sum beside the pass keep
+// all cores busy, more can be hidden only by working less.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -29,6 +33,25 @@ double seconds_of(const mpi::Comm& comm, const std::function<void()>& body) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Of all threads of this process, seconds.
+double processor_time() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+// What `body` takes of it on all ranks.
+double processor_seconds_of(const mpi::Comm& comm, const std::function<void()>& body) {
+  double used[1] = {-processor_time()};
+  body();
+  used[0] += processor_time();
+  comm.sum(used);
+  return used[0];
+}
+
 double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
@@ -50,7 +73,27 @@ int64_t rounds_per_second() {
 
 struct Times {
   std::vector<double> bare, blocking, pass, pass_then_sum, overlapped;
+  std::vector<double> pass_work, overlapped_work;  // processor seconds
 };
+
+void print(const Times& times, const GradientPlan& plan, const std::string& name) {
+  const double bare = median(times.bare), sum = median(times.blocking), alone_pass = median(times.pass);
+  const double together = median(times.pass_then_sum), overlapped = median(times.overlapped);
+  const double bytes = 4.0 * static_cast<double>(plan.values);
+  std::printf("%d trainers, %u cores; %lld values in %zu buckets of at most %lld MiB, %s\n", plan.trainers,
+              std::thread::hardware_concurrency(), static_cast<long long>(plan.values), plan.buckets.size(),
+              static_cast<long long>(plan.bucket_values >> 18), name.c_str());
+  std::printf("  bare MPI_Allreduce    %.3f s  %6.2f GB/s of gradient\n", bare, bytes / bare / 1e9);
+  std::printf("  buckets, blocking     %.3f s  %6.2f GB/s  %3.0f %% of bare\n", sum, bytes / sum / 1e9,
+              100 * bare / sum);
+  std::printf("  backward pass         %.3f s alone, %.3f s and then the sum, %.3f s with the sum beside it\n",
+              alone_pass, together, overlapped);
+  std::printf("  hidden                %3.0f %% of the sum\n", 100 * (together - overlapped) / (together - alone_pass));
+  const double work = median(times.overlapped_work), of_pass = median(times.pass_work);
+  const unsigned cores = std::min(std::thread::hardware_concurrency(), 2 * static_cast<unsigned>(plan.trainers));
+  std::printf("  processor time        %.3f s of the pass, %.3f s with the sum beside it: %3.0f %% of %u cores\n",
+              of_pass, work, 100 * work / (overlapped * cores), cores);
+}
 
 int run(int64_t values, int64_t bucket_mib, const std::string& precision) {
   const mpi::Comm comm = mpi::Comm::world();
@@ -79,31 +122,22 @@ int run(int64_t values, int64_t bucket_mib, const std::string& precision) {
   for (int turn = 0; turn < kTurns; ++turn) {
     times.bare.push_back(seconds_of(comm, [&] { comm.sum(gradient); }));
     times.blocking.push_back(seconds_of(comm, [&] { blocked.finish(); }));
-    times.pass.push_back(seconds_of(comm, [&] { pass([](const Extent&) {}); }));
+    times.pass_work.push_back(processor_seconds_of(
+        comm, [&] { times.pass.push_back(seconds_of(comm, [&] { pass([](const Extent&) {}); })); }));
     times.pass_then_sum.push_back(seconds_of(comm, [&] {
       pass([](const Extent&) {});
       blocked.finish();
     }));
-    times.overlapped.push_back(seconds_of(comm, [&] {
-      hidden.begin();
-      pass([&](const Extent& bucket) { hidden.complete(bucket); });
-      hidden.finish();
+    times.overlapped_work.push_back(processor_seconds_of(comm, [&] {
+      times.overlapped.push_back(seconds_of(comm, [&] {
+        hidden.begin();
+        pass([&](const Extent& bucket) { hidden.complete(bucket); });
+        hidden.finish();
+      }));
     }));
     std::ranges::fill(gradient, 1e-3F);
   }
-  if (comm.rank() != 0) return 0;
-  const double bare = median(times.bare), sum = median(times.blocking), alone_pass = median(times.pass);
-  const double together = median(times.pass_then_sum), overlapped = median(times.overlapped);
-  const double bytes = 4.0 * static_cast<double>(values);
-  std::printf("%d trainers, %u cores; %lld values in %zu buckets of at most %lld MiB, %s\n", comm.size(),
-              std::thread::hardware_concurrency(), static_cast<long long>(values), plan.buckets.size(),
-              static_cast<long long>(bucket_mib), helped->name().c_str());
-  std::printf("  bare MPI_Allreduce    %.3f s  %6.2f GB/s of gradient\n", bare, bytes / bare / 1e9);
-  std::printf("  buckets, blocking     %.3f s  %6.2f GB/s  %3.0f %% of bare\n", sum, bytes / sum / 1e9,
-              100 * bare / sum);
-  std::printf("  backward pass         %.3f s alone, %.3f s and then the sum, %.3f s with the sum beside it\n",
-              alone_pass, together, overlapped);
-  std::printf("  hidden                %3.0f %% of the sum\n", 100 * (together - overlapped) / (together - alone_pass));
+  if (comm.rank() == 0) print(times, plan, helped->name());
   return 0;
 }
 
