@@ -4,8 +4,8 @@
 usage: two_trainers.py [MODEL_FOLDER]      from the repository, after a build; SmolLM2-135M-Instruct if none is given
 
 Every update takes all completions of all questions, so one trainer and two have the same batch; what may differ is
-the order in which floating-point numbers are added up.  Prints the losses and the largest difference, relative to the largest loss; exit
-code 1 where it is above 1e-5.
+the order in which floating-point numbers are added up.  Prints the losses and the largest difference, relative to the
+largest loss; exit code 1 where it is above 1e-5.
 """
 import json
 import os
