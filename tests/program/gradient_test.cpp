@@ -65,7 +65,8 @@ TEST(Trainers, SharesOfABatchAddUpToItsGradient) {
         keys.visit.push_back(i);
         keys.k.push_back(0);
       }
-      const Batch batch = task->sample(*policy, at::zeros({kBatch}, at::kLong), Exploration{0.1, 1}, keys);
+      Batch batch = task->sample(*policy, at::zeros({kBatch}, at::kLong), Exploration{0.1, 1}, keys);
+      task->complete(batch);
       const Tensor whole = gradient(*task, *policy, objective, rows(task->layout(), batch, 0, kBatch));
       const int64_t first = kBatch * comm.rank() / comm.size(), end = kBatch * (comm.rank() + 1) / comm.size();
       const Tensor sum = gradient(*task, *policy, objective, rows(task->layout(), batch, first, end));
@@ -109,7 +110,8 @@ TEST(Trainers, GradientsThatAreSaidToBeDoneAreFinal) {
       keys.k.push_back(i);
     }
     const Tensor query = at::arange(kBatch).floor_divide(kBatch / queries);
-    const Batch batch = task->sample(*policy, query, Exploration{0, 1}, keys);
+    Batch batch = task->sample(*policy, query, Exploration{0, 1}, keys);
+    task->complete(batch);
     expect_honest(*task, *policy, objective, rows(task->layout(), batch, 0, kBatch));
   }
 }
