@@ -7,7 +7,7 @@
 namespace tightrope {
 namespace {
 
-constexpr double kShort = 1e-3;  // seconds: waits below cost nothing but a look at the clock
+constexpr auto kShort = std::chrono::milliseconds(1);  // waits below cost nothing but a look at the clock
 
 int64_t word_of(const mpi::Window& window, int trainer) {
   auto* const words = reinterpret_cast<int64_t*>(window.local().data());
@@ -31,16 +31,19 @@ RollCall::RollCall(const mpi::Comm& trainers, double seconds)
 void RollCall::wait_for(int64_t operation) {
   awaited_ = operation;
   since_ = Clock::now();
+  end_ = since_ + seconds_;
 }
 
 bool RollCall::out_of_time() {
-  const double waited = std::chrono::duration<double>(Clock::now() - since_).count();
-  if (waited < kShort) return false;
+  const Time now = Clock::now();
+  if (now - since_ < kShort) return false;
   comm_.poll();  // the others' words come in
-  if (waited > seconds_) return true;
   const bool answered = !answers_.empty() && answers_.back() > awaited_;
-  if (!answered && (waited > seconds_ / 2 || others_called())) answer();
-  return false;
+  if (!answered && (now - since_ > seconds_ / 2 || others_called())) {
+    answer();
+    end_ = std::max(end_, now + seconds_ / 2);  // the others' time to answer, where this process slept
+  }
+  return now > end_;
 }
 
 bool RollCall::others_called() {
@@ -66,7 +69,7 @@ std::vector<int> RollCall::missing() {
 
 Failure RollCall::failure(size_t values) {
   char seconds[32];
-  std::snprintf(seconds, sizeof seconds, "%g s", seconds_);
+  std::snprintf(seconds, sizeof seconds, "%g s", seconds_.count());
   const std::vector<int> late = missing();
   const std::string ranks = list_of(late), verb = late.size() > 1 ? " have" : " has";
   return {"bucket " + std::to_string(awaited_ - update_) + " of this update was not exchanged within " + seconds,

@@ -30,15 +30,17 @@ class RollCall {
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Seconds = std::chrono::duration<double>;
+  using Time = std::chrono::time_point<Clock, Seconds>;
   std::vector<int> missing();
   bool others_called();
   void answer();
 
   mpi::Comm comm_;
   mpi::Window window_;  // one int64 per trainer: the operations that it has begun, as far as it said
-  const double seconds_;
+  const Seconds seconds_;
   int64_t begun_ = 0, update_ = 0, awaited_ = 0;  // operations; update_ = those before this update
-  Clock::time_point since_;
+  Time since_, end_;
   std::deque<int64_t> answers_;  // all, as puts read them later than they are called
 };
 
