@@ -1,4 +1,4 @@
-// The sum of a gradient over the trainers by MPI: bandwidth against one bare MPI_Allreduce of the same bytes, and how
+// The sum of a gradient over the trainers by MPI: bandwidth against one bare all-reduce of the same bytes, and how
 // much of it hides behind a backward pass.   mpirun -n 2 bench_collective [VALUES [BUCKET_MIB [bfloat16]]]
 // The backward pass is arithmetic in the first cache for twice the time of the sum, after each bucket's share of which
 // that bucket is complete.  Medians of seven turns, in which all variants follow one another.  Processor time is that
@@ -83,7 +83,7 @@ void print(const Times& times, const GradientPlan& plan, const std::string& name
   std::printf("%d trainers, %u cores; %lld values in %zu buckets of at most %lld MiB, %s\n", plan.trainers,
               std::thread::hardware_concurrency(), static_cast<long long>(plan.values), plan.buckets.size(),
               static_cast<long long>(plan.bucket_values >> 18), name.c_str());
-  std::printf("  bare MPI_Allreduce    %.3f s  %6.2f GB/s of gradient\n", bare, bytes / bare / 1e9);
+  std::printf("  bare all-reduce       %.3f s  %6.2f GB/s of gradient\n", bare, bytes / bare / 1e9);
   std::printf("  buckets, blocking     %.3f s  %6.2f GB/s  %3.0f %% of bare\n", sum, bytes / sum / 1e9,
               100 * bare / sum);
   std::printf("  backward pass         %.3f s alone, %.3f s and then the sum, %.3f s with the sum beside it\n",

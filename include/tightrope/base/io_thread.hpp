@@ -1,6 +1,6 @@
 #pragma once
 // The one thread of a process that does file I/O: jobs run one after another, in the order in which they came.
-// HDF5 is not thread-safe; every HDF5 call of the process is such a job.  Joined before MPI_Finalize.
+// HDF5 is not thread-safe; every HDF5 call of the process is such a job.  Joined before the mpi::Session ends.
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
