@@ -42,10 +42,14 @@ bool ReplayIndex::room_to_insert() const {
 
 // By version and query, so that the order depends on the records alone.
 void ReplayIndex::refill(Epoch epoch, int64_t from) {
-  for (auto at = by_newest_.lower_bound({from, std::numeric_limits<int64_t>::min()}); at != by_newest_.end(); ++at) {
-    at->second->position[epoch] = static_cast<int64_t>(pending_[epoch].size());
-    pending_[epoch].push_back(at->second);
-  }
+  for (auto at = by_newest_.lower_bound({from, std::numeric_limits<int64_t>::min()}); at != by_newest_.end(); ++at)
+    join(*at->second, epoch);
+}
+
+void ReplayIndex::join(Query& query, Epoch epoch) {
+  if (query.position[epoch] >= 0) return;
+  query.position[epoch] = static_cast<int64_t>(pending_[epoch].size());
+  pending_[epoch].push_back(&query);
 }
 
 void ReplayIndex::cross_off(Query& query, Epoch epoch) {
@@ -70,16 +74,15 @@ ReplayIndex::Query& ReplayIndex::next_query(Epoch epoch, const std::array<int64_
       if (pending_[other].empty()) refill(other, from[other]);
     }
     const auto& pending = pending_[epoch];
-    const auto at = pending.begin() + static_cast<std::ptrdiff_t>(uniforms() * static_cast<double>(pending.size()));
-    Query* const picked = at == pending.end() ? pending.back() : *at;
-    if (picked->newest < from[epoch]) {
-      cross_off(*picked, epoch);
+    const size_t count = pending.size();
+    const size_t picked = std::min(static_cast<size_t>(uniforms() * static_cast<double>(count)), count - 1);
+    if (pending[picked]->newest < from[epoch]) {
+      cross_off(*pending[picked], epoch);
       continue;
     }
-    const auto whole_group = [&](const Query* query) { return tree_.count_from(query->root, from[epoch]) >= k; };
-    auto first = std::find_if(at, pending.end(), whole_group);
-    if (first == pending.end()) first = std::find_if(pending.begin(), at, whole_group);
-    Query& query = first != pending.end() && whole_group(*first) ? **first : *picked;
+    size_t ahead = 0;  // of the one that was picked, to the next that has k records
+    while (ahead < count && tree_.count_from(pending[(picked + ahead) % count]->root, from[epoch]) < k) ++ahead;
+    Query& query = *pending[(picked + ahead) % count];  // all the way round where none has
     cross_off(query, epoch);
     cross_off(query, other);
     return query;

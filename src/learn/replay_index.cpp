@@ -61,8 +61,7 @@ std::optional<int64_t> ReplayIndex::insert(IndexEntry entry) {
     left = &leave(slot);
     ++evicted_;
   }
-  enter(entry);
-  join_epochs(queries_.at(entry.query));
+  join_epochs(enter(entry));
   if (left && left->root == ReplayTree::none) forget(*left);
   ++next_ticket_;
   ++inserted_;
@@ -76,16 +75,16 @@ std::optional<int64_t> ReplayIndex::insert_duplicate(const IndexEntry& entry, in
   refreshed.slot = slot;
   refreshed.uses = entries_[slot].uses;
   leave(slot);
-  enter(refreshed);
-  join_epochs(queries_.at(entry.query));
+  join_epochs(enter(refreshed));
   ++next_ticket_;
   return slot;
 }
 
-void ReplayIndex::enter(const IndexEntry& entry) {
+ReplayIndex::Query& ReplayIndex::enter(const IndexEntry& entry) {
   Query& query = add(entry);
   tree_.insert(query.root, static_cast<int32_t>(entry.slot), entry.version, entry.ticket, exponent(entry));
   note_newest(query);
+  return query;
 }
 
 // Most newcomers are the best: the hint saves the search.
@@ -131,11 +130,7 @@ void ReplayIndex::note_newest(Query& query) {
 }
 
 void ReplayIndex::join_epochs(Query& query) {
-  for (const Epoch epoch : {recent, whole}) {
-    if (query.position[epoch] >= 0) continue;
-    query.position[epoch] = static_cast<int64_t>(pending_[epoch].size());
-    pending_[epoch].push_back(&query);
-  }
+  for (const Epoch epoch : {recent, whole}) join(query, epoch);
 }
 
 ReplayIndex::Snapshot ReplayIndex::snapshot() const {

@@ -140,12 +140,13 @@ class ReplayIndex {
   Rank rank(const IndexEntry& entry) const;
   double exponent(const IndexEntry& entry) const;  // nats, of the softmax within a query
   std::optional<int64_t> insert_duplicate(const IndexEntry& entry, int32_t slot);
-  void enter(const IndexEntry& entry);  // into every structure; entry.slot <= size()
-  Query& add(const IndexEntry& entry);  // into all but the tree and what is known from it
-  Query& leave(int32_t slot);           // out of every structure but the epochs
-  void forget(Query& query);            // that has no record left
+  Query& enter(const IndexEntry& entry);  // into every structure but the epochs; entry.slot <= size()
+  Query& add(const IndexEntry& entry);    // into all of these but the tree and what is known from it
+  Query& leave(int32_t slot);             // out of every structure but the epochs
+  void forget(Query& query);              // that has no record left
   void note_newest(Query& query);
   void join_epochs(Query& query);
+  void join(Query& query, Epoch epoch);  // where it is not in it
 
   int64_t oldest_allowed() const;
   int64_t arrived() const { return inserted_ + refused_; }
