@@ -3,6 +3,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -21,8 +22,11 @@ std::string text(const char* format, T... values) {
 
 std::string bar(double done) {
   constexpr int kWidth = 12;
-  const int full = static_cast<int>(done * kWidth);
-  return "[" + std::string(static_cast<size_t>(full), '#') + std::string(static_cast<size_t>(kWidth - full), '.') + "]";
+  std::string drawn(kWidth + 2, '.');
+  drawn.front() = '[';
+  drawn.back() = ']';
+  std::fill_n(drawn.begin() + 1, static_cast<int>(std::clamp(done, 0.0, 1.0) * kWidth), '#');
+  return drawn;
 }
 
 std::string clock(double seconds) {

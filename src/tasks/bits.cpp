@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <set>
+#include <string>
 
 #include "tightrope/base/check.hpp"
 #include "tightrope/core/rng.hpp"
@@ -32,7 +33,7 @@ std::vector<Bytes> draw_modes(const BitsDeck& deck) {
   VALIDATE(static_cast<double>(deck.modes) <= all, "bits.modes = " + std::to_string(deck.modes) + " is too many",
            "there are " + std::to_string(std::llround(all)) + " concatenations of five motifs", "ask for fewer");
   const bool every = static_cast<double>(deck.modes) == all;
-  std::set<Bytes> seen;
+  std::set<std::string> seen;
   std::vector<Bytes> modes;
   for (uint64_t draw = 0; static_cast<int64_t>(modes.size()) < deck.modes; ++draw) {
     Bytes mode(motifs);
@@ -41,7 +42,7 @@ std::vector<Bytes> draw_modes(const BitsDeck& deck) {
       const double u = uniform(static_cast<uint64_t>(deck.seed), Stream::data, draw, static_cast<uint32_t>(i));
       mode[i] = kMotifs[every ? rest % 5 : static_cast<size_t>(5 * u)];
     }
-    if (seen.insert(mode).second) modes.push_back(mode);
+    if (seen.emplace(mode.begin(), mode.end()).second) modes.push_back(mode);
   }
   return modes;
 }

@@ -80,7 +80,10 @@ TextProblem tokens_problem(const TokensDeck& deck) {
   };
   problem.decode = [](TextProblem::Tokens tokens) {
     std::string text;
-    for (const int32_t token : tokens) text += (text.empty() ? "" : " ") + std::to_string(token);
+    for (const int32_t token : tokens) {
+      if (!text.empty()) text += ' ';
+      text += std::to_string(token);
+    }
     return text;
   };
   problem.enumerable = std::pow(deck.vocabulary, deck.length) <= 1e5;

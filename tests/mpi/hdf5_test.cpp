@@ -102,7 +102,7 @@ TEST_F(Hdf5, LargeTextsAndManyAttributesFit) {
   const std::string text(200000, 'x');
   auto file = h5::File::create(path("large.h5"), world_);
   file.set_attribute("/", "deck", text);
-  for (int i = 0; i < 200; ++i) file.set_attribute("/", "a" + std::to_string(i), int64_t{i});
+  for (int i = 0; i < 200; ++i) file.set_attribute("/", std::string("a").append(std::to_string(i)), int64_t{i});
   file.set_attribute("/", "a7", int64_t{70});
   file.close();
   world_.barrier();
