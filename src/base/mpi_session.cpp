@@ -57,17 +57,16 @@ bool alive() {
 
 }  // namespace
 
-// One write, so that the lines of several ranks do not mix.
-std::string where() {
+std::string place() {
   int rank = -1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  return "rank " + std::to_string(rank) + " on host " + host_name() + " at step " +
-         std::to_string(process().step.load());
+  return "rank " + std::to_string(rank) + " on host " + host_name();
 }
 
+// One write, so that the lines of several ranks do not mix.
 void complain(const std::string& problem) {
   if (!alive()) return;
-  const std::string line = where() + ": " + problem + "\n";
+  const std::string line = place() + " at step " + std::to_string(process().step.load()) + ": " + problem + "\n";
   if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nowhere else to tell
 }
 

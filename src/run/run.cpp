@@ -123,17 +123,18 @@ std::string Run::role() const {
 void Run::loop() {
   constexpr auto kNap = std::chrono::microseconds(20);
   Watchdog watchdog(deck_.get<RunDeck>().watchdog, role(), states_, world_.comm().size());
+  const auto step_made = [&] { watchdog.step(trainer_ ? trainer_->steps_done() : searcher_->seen_step()); };
   last_update_ = started_.seconds();
   while (trainer_ ? !trainer_->finished() : !searcher_->stopped()) {
     const int64_t seen = searcher_ ? searcher_->seen_step() : 0;
     const bool sampled = searcher_ && searcher_->step();
-    if (sampled || (searcher_ && searcher_->seen_step() != seen)) watchdog.step();
+    if (sampled || (searcher_ && searcher_->seen_step() != seen)) step_made();
     if (!trainer_) mpi::set_step(searcher_->seen_step());
     if (!trainer_ && signals::stop_asked()) searcher_->pass_on_stop();
     if (trainer_) trainer_->ask(asked());
     const bool trained = trainer_ && trainer_->step();
     if (trained && trainer_->at_update()) {
-      watchdog.step();
+      step_made();
       after_update();
     }
     if (trainer_) answer();

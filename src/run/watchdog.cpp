@@ -42,15 +42,19 @@ std::string standing(double seconds, const std::string& doing) {
 // A reader may find a text half replaced: what it then says is of two moments 0.2 s apart.
 struct Watchdog::State {
   std::atomic<double> noted;    // seconds since the epoch; 0: has not entered the loop
-  std::atomic<double> stepped;  // when it made its last step
+  std::atomic<double> stepped;  // when it made its last step, or entered the loop
+  std::atomic<int64_t> update;  // that it then was at
   std::atomic<int64_t> fired;   // it ends the job, and has said where it stands
   std::atomic<int64_t> told;    // another rank has said it
-  char where[160], doing[160];
+  char place[160], doing[160];
 };
 
 Watchdog::Watchdog(double seconds, const std::string& role, mpi::Window& states, int ranks)
     : patience_(seconds), role_(role), states_(states), ranks_(ranks) {
   static_assert(sizeof(State) <= state_bytes);
+  copy(mpi::place(), state().place);
+  state().stepped = seconds_since_epoch();
+  note();
   if (patience_ > 0) thread_ = std::thread([this] { watch(); });
 }
 
@@ -71,6 +75,17 @@ std::string Watchdog::doing() const {
   return role_ + ", " + (wait.empty() ? "outside of any wait" : "waits in " + wait);
 }
 
+void Watchdog::step(int64_t update) {
+  ++steps_;
+  state().update = update;
+  state().stepped = seconds_since_epoch();
+}
+
+void Watchdog::note() {
+  copy(doing(), state().doing);
+  state().noted = seconds_since_epoch();
+}
+
 void Watchdog::watch() {
   long long seen = steps_;
   Stopwatch since;
@@ -78,15 +93,11 @@ void Watchdog::watch() {
   State& mine = state();
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kTurn, [this] { return stop_; })) {
-    const double now = seconds_since_epoch();
-    if (const long long steps = steps_; steps != seen || mine.noted == 0) {
+    if (const long long steps = steps_; steps != seen) {
       seen = steps;
       since = {};
-      mine.stepped = now;
     }
-    copy(mpi::where(), mine.where);
-    copy(doing(), mine.doing);
-    mine.noted = now;
+    note();
     const double still = since.seconds();
     if (still > patience_) return end_job(lock);
     if (!said && mine.told == 0 && being_ended() && still > std::min(kStill, patience_ / 2)) {
@@ -123,9 +134,10 @@ void Watchdog::tell_of_others() const {
       if (other.fired != 0 && rank < states_.rank()) return;  // it tells of those that follow
       if (other.fired != 0) continue;
       const double now = seconds_since_epoch();
-      std::string line = "rank " + std::to_string(rank) + " has made no step yet";
-      if (other.noted > 0) line = std::string(other.where) + ": " + standing(now - other.stepped, other.doing);
-      if (other.noted > 0 && now - other.noted > kSilent) line += ", stopped or dead";
+      std::string line = "rank " + std::to_string(rank) + " has not begun";
+      if (other.noted > 0)
+        line = std::string(other.place) + " at step " + std::to_string(other.update) + ": " +
+               standing(now - other.stepped, other.doing) + (now - other.noted > kSilent ? ", stopped or dead" : "");
       std::fprintf(stderr, "%s\n", line.c_str());
     }
   } catch (const Failure&) {

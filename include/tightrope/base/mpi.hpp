@@ -32,8 +32,8 @@ class Session {
 // (MPI_Abort, exit code 1).  Returns what body returns.
 int guarded(const std::function<int()>& body);
 void set_step(int64_t step);                // for the message of guarded(); any thread
-std::string where();                        // "rank 3 on host n1 at step 12"; any thread
-void complain(const std::string& problem);  // one line on stderr, with where(); any thread
+std::string place();                        // "rank 3 on host n1"; any thread
+void complain(const std::string& problem);  // one line on stderr, with place() and step; any thread
 [[noreturn]] void abort_job();              // MPI_Abort, exit code 1; any thread
 
 // Names the wait that this rank's main thread is about to enter, for a watchdog: "MPI_Barrier", "lane 3 is full".

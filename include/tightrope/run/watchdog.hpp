@@ -23,10 +23,11 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  void step() { ++steps_; }  // by the rank's main thread
+  void step(int64_t update);  // has been made, of the run's update or after it; by the rank's main thread
 
  private:
   struct State;
+  void note();
   void watch();
   void end_job(std::unique_lock<std::mutex>& lock);
   void tell_of_others() const;
