@@ -2,7 +2,7 @@
 //   mpirun -n N bench_checkpoint write FOLDER MIB       weights and moments of so many MiB: seconds to write them, and
 //                                                       seconds to copy them in memory
 //   mpirun -n N bench_checkpoint records FOLDER COUNT   writes a checkpoint of so many records over N trainers
-//   mpirun -n N bench_checkpoint restart FILE           seconds until every rank has its records in its store and index
+//   mpirun -n N bench_checkpoint restart FILE COUNT     seconds until every rank has its records in its store and index
 // Prints numbers, largest over the ranks.
 #include <algorithm>
 #include <chrono>
@@ -79,8 +79,8 @@ int write_records(const mpi::Comm& comm, const std::string& folder, int64_t coun
   return 0;
 }
 
-int restart(const mpi::Comm& comm, const std::string& path) {
-  const auto mine = static_cast<int64_t>(read_checkpoint(path, comm.rank()).offsets.size());  // warms the file, too
+int restart(const mpi::Comm& comm, const std::string& path, int64_t count) {
+  const int64_t mine = count / comm.size();
   ReplayGeometry geometry;
   geometry.trainers = comm.size();
   geometry.record_bytes = record_bytes;
@@ -104,7 +104,7 @@ int run(const std::vector<std::string>& words) {
   const mpi::Comm comm = mpi::Comm::world();
   if (words.size() == 3 && words[0] == "write") return write(comm, words[1], std::stoll(words[2]));
   if (words.size() == 3 && words[0] == "records") return write_records(comm, words[1], std::stoll(words[2]));
-  if (words.size() == 2 && words[0] == "restart") return restart(comm, words[1]);
+  if (words.size() == 3 && words[0] == "restart") return restart(comm, words[1], std::stoll(words[2]));
   if (comm.rank() == 0) std::fprintf(stderr, "usage: see bench/checkpoint.py\n");
   return 2;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Checkpoints against the machine, in one run: writing against dd with fsync, restarting against cat, and how long
-training stands still against memcpy.
+"""Checkpoints against the machine, in one run: writing against dd with fsync, restarting against cat of the file (from
+the disk, as after a job's start, and from memory), and how long training stands still against memcpy.
 
   bench/checkpoint.py [FOLDER] [--mib 512] [--records 1000000] [--repeats 5]
 
@@ -45,26 +45,36 @@ def noise(mib):
     return path
 
 
-def write(folder, mib, repeats, np):
-    """Seconds of dd, of write_checkpoint (file, fsync, reading back, rename), of memcpy."""
+def write(folder, mib, repeats):
+    """Seconds of dd, then of write_checkpoint (file, reading back, fsync, rename) and of memcpy, on 1 and on 2 ranks."""
     source, rows = noise(mib), []
     try:
         for _ in range(repeats):
-            dd = seconds_of("dd", f"if={source}", f"of={folder}/dd", "bs=8M", "conv=fsync")
-            rows.append((dd, *map(float, mpirun(np, BIN / "bench_checkpoint", "write", folder, mib))))
+            row = [seconds_of("dd", f"if={source}", f"of={folder}/dd", "bs=8M", "conv=fsync")]
+            for np in (1, 2):
+                row += map(float, mpirun(np, BIN / "bench_checkpoint", "write", folder, mib))
+            rows.append(row)
     finally:
         source.unlink()
     return [statistics.median(column) for column in zip(*rows)]
 
 
-def restart(folder, records, repeats, np):
-    mpirun(np, BIN / "bench_checkpoint", "records", folder, records)
-    path = folder / "checkpoint-0.h5"
+def forget(path):
+    """Takes a file out of the kernel's memory; what a disk's own host keeps of it is out of reach."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def restart(path, records, repeats, np, prepare):
+    """Seconds of cat and of a restart, `prepare` before each."""
     rows = []
     for _ in range(repeats):
-        mine = float(mpirun(np, BIN / "bench_checkpoint", "restart", path)[0])
-        rows.append((seconds_of("cat", path), mine))
-    return path.stat().st_size, [statistics.median(column) for column in zip(*rows)]
+        prepare(path)
+        cat = seconds_of("cat", path)
+        prepare(path)
+        rows.append((cat, float(mpirun(np, BIN / "bench_checkpoint", "restart", path, records)[0])))
+    return [statistics.median(column) for column in zip(*rows)]
 
 
 def stall(folder):
@@ -91,8 +101,8 @@ def main():
     folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="bench-checkpoint-")).resolve()
     try:
         print("| what | ours | the machine | ratio |\n|---|---|---|---|")
-        for np in (1, 2):
-            dd, written, copied = write(folder, options.mib, options.repeats, np)
+        dd, one, copied, two, _ = write(folder, options.mib, options.repeats)
+        for np, written in ((1, one), (2, two)):
             rate = [options.mib / seconds for seconds in (written, dd)]
             print(f"| {options.mib} MiB, {np} trainers: MiB/s to the disk, read back | {rate[0]:.0f} | "
                   f"dd {rate[1]:.0f} | {rate[0] / rate[1]:.2f} |", flush=True)
@@ -101,9 +111,12 @@ def main():
             memcpy = copied * found[1] / (options.mib << 20)
             print(f"| training stands still, {found[1] >> 20} MiB: ms | {1e3 * found[0]:.1f} | "
                   f"memcpy {1e3 * memcpy:.1f} | {found[0] / memcpy:.2f} |", flush=True)
-        size, (cat, mine) = restart(folder, options.records, options.repeats, 4)
-        print(f"| restart, {options.records} records on 4 ranks, {size >> 20} MiB: s | {mine:.3f} | cat {cat:.3f} | "
-              f"{mine / cat:.2f} |")
+        mpirun(4, BIN / "bench_checkpoint", "records", folder, options.records)
+        path = folder / "checkpoint-0.h5"
+        for where, prepare in (("the disk", forget), ("memory", lambda path: seconds_of("cat", path))):
+            cat, mine = restart(path, options.records, options.repeats, 4, prepare)
+            what = f"restart, {options.records} records on 4 ranks, {path.stat().st_size >> 20} MiB, file in {where}: s"
+            print(f"| {what} | {mine:.3f} | cat {cat:.3f} | {mine / cat:.2f} |", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

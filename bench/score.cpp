@@ -1,9 +1,10 @@
 // How fast a decoder scores token trees and trains on them, against the matrix products of the same pass alone.
-//   bench_score MODEL_FOLDER [--threads 1] [--precision float32|bfloat16]
+//   bench_score MODEL_FOLDER [--threads 1] [--precision float32|bfloat16] [--only train]
 // Scoring counts distinct tokens.  "products": the library's time for the matrix products with parameters, each as
 // often as the mathematics asks (the backward pass also computes the logits once more), without attention.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <sys/resource.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -37,6 +38,12 @@ double seconds_of(const std::function<void()>& work) {
   const double start = now(one_thread);
   work();
   return now(one_thread) - start;
+}
+
+double peak_mebibytes() {  // of this process's memory, so far
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 double best_of(const std::function<void()>& work) {
@@ -160,6 +167,7 @@ struct Bench {
       forward = std::min(forward, f), backward = std::min(backward, b), step = std::min(step, s);
       whole = std::min(whole, f + b + s);
     }
+    const double peak = peak_mebibytes();
     const double alone = best_of([&] {
       products(work).forward();
       products(work).backward();
@@ -167,9 +175,9 @@ struct Bench {
     const auto tokens = static_cast<double>(sequences * length);
     std::printf(
         "train %lld x %lld, loss on all positions: %.2f s, %.1f tokens/s (forward %.2f, backward %.2f, clip and "
-        "AdamW %.2f s); products %.2f s (%.0f %% of the whole, %.0f %% of forward and backward)\n",
+        "AdamW %.2f s); products %.2f s (%.0f %% of the whole, %.0f %% of forward and backward); peak %.0f MiB\n",
         static_cast<long long>(sequences), static_cast<long long>(length), whole, tokens / whole, forward, backward,
-        step, alone, 100 * alone / whole, 100 * alone / (forward + backward));
+        step, alone, 100 * alone / whole, 100 * alone / (forward + backward), peak);
   }
 
   ModelFolder folder;
@@ -181,23 +189,29 @@ struct Bench {
 int run(int argc, char** argv) {
   Precision precision = native_precision();
   int threads = 1;
+  bool only_train = false;
   for (int i = 2; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--threads") == 0) threads = std::atoi(argv[i + 1]);
     if (std::strcmp(argv[i], "--precision") == 0)
       precision = std::strcmp(argv[i + 1], "bfloat16") == 0 ? Precision::bfloat16 : Precision::float32;
+    if (std::strcmp(argv[i], "--only") == 0) only_train = std::strcmp(argv[i + 1], "train") == 0;
   }
   if (argc < 2 || argc % 2 != 0) {
-    std::fprintf(stderr, "usage: bench_score MODEL_FOLDER [--threads 1] [--precision float32|bfloat16]\n");
+    std::fprintf(stderr, "usage: see the first lines of bench/score.cpp\n");
     return 2;
   }
   at::set_num_threads(threads);
   Bench bench(argv[1], precision);
   std::printf("%s, %d thread(s), best of %d\n", precision == Precision::bfloat16 ? "bfloat16" : "float32", threads,
               kRuns);
-  bench.score("16 x 64", 16, 1, 1, 64);
-  bench.score("16 x 256", 16, 1, 1, 256);
-  bench.score("2 prompts x K=8, 48 + 16", 2, 8, 48, 16);
-  bench.score("2 prompts x K=8, 200 + 56", 2, 8, 200, 56);
+  if (!only_train) {
+    bench.score("16 x 64", 16, 1, 1, 64);
+    bench.score("16 x 256", 16, 1, 1, 256);
+    for (const auto& [prompt, answer] : {std::pair(48, 16), {56, 8}, {200, 56}, {240, 16}}) {
+      const std::string name = "2 prompts x K=8, " + std::to_string(prompt) + " + " + std::to_string(answer);
+      bench.score(name.c_str(), 2, 8, prompt, answer);
+    }
+  }
   bench.train(16, 64);
   return 0;
 }

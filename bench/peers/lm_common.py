@@ -1,6 +1,7 @@
 """What the language-model peers share: the shapes, repeats by two clocks, a time limit, rows as JSON lines."""
 import json
 import os
+import resource
 import signal
 import statistics
 import time
@@ -84,7 +85,8 @@ def measure(options, row, work, tokens, later_tokens, limits):
     try:
         repeats = repeat(work, options, limits.get(key))
         limits.setdefault(key, TOO_SLOW * repeats[0]["cpu_seconds"])
-        row |= {"repeats": repeats, "load_1min": max(r["load_1min"] for r in repeats)}
+        row |= {"repeats": repeats, "load_1min": max(r["load_1min"] for r in repeats),
+                "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
         if tokens:
             row |= rates(repeats, tokens)
             said = f"{row['rate']:.1f} tokens/s (median {row['median_rate']:.1f}, per CPU s {row['cpu_rate']:.1f})"

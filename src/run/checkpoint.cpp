@@ -116,10 +116,10 @@ WrittenCheckpoint write_checkpoint(const mpi::Comm& trainers, const CheckpointPl
     write_store(file, data);
     file.close();
   }
-  sync_to_disk(draft);
   trainers.barrier();
+  const std::string problem = read_back(draft, trainers.rank());  // while the kernel is writing
+  sync_to_disk(draft);
   WrittenCheckpoint written{checkpoint::file_name(place.folder, data.step), 0, watch.seconds()};
-  const std::string problem = read_back(draft, trainers.rank());
   int64_t bad = problem.empty() ? 0 : trainers.rank() + 1;
   trainers.max(std::span(&bad, 1));
   VALIDATE(bad == 0, "checkpoint '" + draft + "' could not be read back",

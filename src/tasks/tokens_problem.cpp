@@ -1,5 +1,6 @@
 // The smallest text task: a random decoder over a few tokens, completions of one length, a random reward for each.
 // All completions can be enumerated, so that training is compared with pi_ref(y|x) exp(r(y; x)) / Z itself.
+#include <algorithm>
 #include <cmath>
 
 #include "tightrope/core/rng.hpp"
@@ -10,7 +11,7 @@ namespace tightrope {
 void TokensDeck::fields(FieldList& f) {
   f.count("vocabulary", vocabulary, {2, 1e6}, "tokens", "distinct tokens");
   f.count("length", length, {1, 64}, "tokens", "of every completion");
-  f.count("prompts", prompts, {1, 1e6}, "prompts", "queries, prompt q is the token q mod vocabulary, repeated");
+  f.count("prompts", prompts, {1, 1e6}, "prompts", "queries, prompt q is tokens 0, 1, then q mod vocabulary, repeated");
   f.count("hidden", hidden, {4, 65536}, "units", "width of the decoder, a multiple of 4");
   f.count("layers", layers, {1, 1024}, "layers", "of the decoder");
   f.real("reward_spread", reward_spread, {0, 1e3}, "nats", "standard deviation of the completions' rewards");
@@ -26,7 +27,7 @@ DecoderConfig small_decoder(const TokensDeck& deck) {
   config.kv_heads = 1;
   config.head_size = deck.hidden / 2;
   config.ffn = 2 * deck.hidden;
-  config.context = deck.length + deck.prompts + 1;
+  config.context = deck.length + deck.prompts + 3;
   config.tied = false;
   return config;
 }
@@ -47,20 +48,15 @@ void random_weights(const DecoderConfig& config, uint64_t seed, const Tensor& fl
   }
 }
 
-// A random energy of a chain: one normal number for each token, one for each pair of neighbours, scaled so that the sum
-// over a completion has the deviation that the deck asks for.
-double chain_reward(const TokensDeck& deck, TextProblem::Tokens prompt, TextProblem::Tokens tokens) {
-  const auto seed = static_cast<uint64_t>(deck.seed);
-  const auto query = static_cast<uint64_t>(prompt.front() + deck.vocabulary * static_cast<int64_t>(prompt.size()));
-  const auto width = static_cast<uint64_t>(deck.vocabulary + 1);
-  double sum = 0;
-  for (size_t t = 0; t < tokens.size(); ++t) {
-    const auto own = static_cast<uint64_t>(tokens[t] + 1);
-    const uint64_t next = t + 1 < tokens.size() ? static_cast<uint64_t>(tokens[t + 1] + 1) : 0;
-    sum += normal(seed, Stream::data, own + width * (query + (1ULL << 32)), 0);
-    if (next > 0) sum += normal(seed, Stream::data, own + width * (next + width * query), 0);
-  }
-  return deck.reward_spread * sum / std::sqrt(2.0 * static_cast<double>(tokens.size()) - 1);
+// Each completion of each prompt has a number of its own: nothing can be generalised.
+double random_reward(const TokensDeck& deck, TextProblem::Tokens prompt, TextProblem::Tokens tokens) {
+  uint64_t number = prompt.size();
+  const auto append = [&](int32_t token) {
+    number = number * static_cast<uint64_t>(deck.vocabulary) + static_cast<uint64_t>(token);
+  };
+  append(prompt.back());
+  std::ranges::for_each(tokens, append);
+  return deck.reward_spread * normal(static_cast<uint64_t>(deck.seed), Stream::data, number, 0);
 }
 
 TextProblem tokens_problem(const TokensDeck& deck) {
@@ -72,11 +68,14 @@ TextProblem tokens_problem(const TokensDeck& deck) {
   for (int64_t q = 0; q < deck.prompts; ++q) {
     const auto token = static_cast<int32_t>(q % deck.vocabulary);
     const auto repeats = static_cast<size_t>(q / deck.vocabulary + 1);
-    problem.train.push_back({std::vector<int32_t>(repeats, token), "prompt " + std::to_string(q)});
+    // Two different tokens first: rotary attention to tokens that are all equal cannot tell positions apart.
+    std::vector<int32_t> prompt = {0, 1};
+    prompt.insert(prompt.end(), repeats, token);
+    problem.train.push_back({prompt, "prompt " + std::to_string(q)});
   }
   problem.parts = {"log_reward"};
   problem.grade = [deck](const TextProblem::Question& question, TextProblem::Tokens tokens, bool) {
-    return TextProblem::Grade{{static_cast<float>(chain_reward(deck, question.prompt, tokens))}, false};
+    return TextProblem::Grade{{static_cast<float>(random_reward(deck, question.prompt, tokens))}, false};
   };
   problem.decode = [](TextProblem::Tokens tokens) {
     std::string text;

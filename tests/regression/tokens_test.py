@@ -21,8 +21,8 @@ class Tokens(ProgramTest):
         exact = columns(metrics, "exact", "log_z")[0][0]
         print(f"tokens: TV {tv[0]:.3f} -> {numpy.median(tv[-3:]):.4f}, log Z error {log_z[-1] - exact:.4f}, "
               f"spread {spread[0]:.2f} -> {spread[-1]:.4f}, staleness {staleness.mean():.1f}", flush=True)
+        self.assertGreater(tv[0], 0.2)
         self.assertLess(numpy.median(tv[-3:]), 0.02)
-        self.assertLess(numpy.median(tv[-3:]), 0.4 * tv[0])  # it was learned
         self.assertLess(spread[-1], 0.05)
         self.assertLess(abs(log_z[-1] - exact), 0.02)
         self.assertGreater(staleness[1:].max(), 0)

@@ -21,8 +21,8 @@ struct ModelDeck {
 struct TokensDeck {
   static constexpr const char* section = "tokens";
   int64_t vocabulary = 4, length = 4, prompts = 2;
-  int64_t hidden = 32, layers = 1;
-  double reward_spread = 0.25;
+  int64_t hidden = 64, layers = 3;
+  double reward_spread = 1;
   int64_t seed = 1;
   void fields(FieldList& f);
 };

@@ -21,6 +21,8 @@ TokensDeck tokens_deck() {
   deck.vocabulary = 7;
   deck.length = 6;
   deck.prompts = 3;
+  deck.hidden = 32;
+  deck.layers = 1;
   return deck;
 }
 
