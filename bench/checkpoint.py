@@ -46,7 +46,7 @@ def noise(mib):
 
 
 def write(folder, mib, repeats):
-    """Seconds of dd, then of write_checkpoint (file, reading back, fsync, rename) and of memcpy, on 1 and on 2 ranks."""
+    """Seconds of dd, then on 1 and on 2 ranks of write_checkpoint (file, reading back, fsync, rename) and of memcpy."""
     source, rows = noise(mib), []
     try:
         for _ in range(repeats):

@@ -24,8 +24,8 @@ VARIANTS = {
     "tba-beta20": ["--objective.temperature=0.2"],
     "tba-all": ["--searcher.samples_per_query=8", "--searcher.batch=64"],  # K = S: nothing is left out
     "lockstep": ["--run.mode=lockstep", "--trainer.updates_per_phase=1", "--searcher.batches_per_phase=2"],
-    # On policy: every completion is trained on, once.
-    "rloo": ["--objective.kind=rloo", "--trainer.clip=1", "--searcher.samples_per_query=8", "--searcher.batch=32"],
+    "rloo": ["--objective.kind=rloo"],  # over the same batches
+    "rloo-all": ["--objective.kind=rloo", "--searcher.samples_per_query=8", "--searcher.batch=64"],
 }
 SLICE = 0.2  # seconds that a slowed searcher runs at a time
 
