@@ -8,6 +8,7 @@
 
 #include "hdf5_handle.hpp"
 #include "tightrope/base/check.hpp"
+#include "tightrope/base/mapped_file.hpp"
 
 namespace tightrope::h5 {
 namespace {
@@ -135,6 +136,16 @@ void File::verify_all(const std::string& path, std::span<const std::byte> bytes)
     verify(path, slab, extent.checksum,
            bytes.subspan(static_cast<size_t>(extent.first) * size, static_cast<size_t>(extent.count) * size));
   }
+}
+
+void File::read_ahead(const std::string& path, int64_t slab) const {
+  const Extent extent = slab_extent(path, slab);
+  const Id dataset = handle_->dataset(path);
+  const haddr_t place = H5Dget_offset(dataset);
+  if (extent.count == 0 || place == HADDR_UNDEF) return;
+  const Id stored(H5Dget_type(dataset), H5Tclose);
+  const auto size = static_cast<int64_t>(H5Tget_size(stored));
+  tightrope::read_ahead(handle_->path, static_cast<int64_t>(place) + extent.first * size, extent.count * size);
 }
 
 // In pieces: a slab can be most of a node's memory.

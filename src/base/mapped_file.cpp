@@ -56,6 +56,11 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void read_ahead(const std::string& path, int64_t first, int64_t bytes) {
+  const Descriptor file(path);
+  if (file.value >= 0) ::posix_fadvise(file.value, first, bytes, POSIX_FADV_WILLNEED);
+}
+
 std::string read_text_file(const std::string& path) {
   const MappedFile file(path);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};

@@ -20,7 +20,7 @@ ReplayIndex::ReplayIndex(const ReplayDeck& deck, int64_t slots) : deck_(deck), c
            "slots are numbered in 32 bits", "set replay.capacity");
 }
 
-ReplayIndex::Rank ReplayIndex::rank(const IndexEntry& entry) const {
+RankHeap::Rank ReplayIndex::rank(const IndexEntry& entry) const {
   return {deck_.keep == "highest_reward" ? entry.log_reward : 0, entry.version, entry.ticket};
 }
 
@@ -42,9 +42,9 @@ std::optional<int64_t> ReplayIndex::insert(IndexEntry entry) {
     const auto equal = query->second.contents.find(entry.content);
     if (equal != query->second.contents.end()) return insert_duplicate(entry, equal->second);
   }
-  const Ranks* full = nullptr;
+  const RankHeap* full = nullptr;
   if (deck_.capacity_per_query > 0 && query != queries_.end() &&
-      static_cast<int64_t>(query->second.ranks.size()) >= deck_.capacity_per_query) {
+      query->second.ranks.size() >= deck_.capacity_per_query) {
     full = &query->second.ranks;
   } else if (size() >= capacity_) {
     full = &ranks_;
@@ -52,7 +52,7 @@ std::optional<int64_t> ReplayIndex::insert(IndexEntry entry) {
   entry.slot = size();
   Query* left = nullptr;
   if (full) {
-    const auto [worst, slot] = *full->begin();
+    const auto [worst, slot] = full->worst();
     if (rank(entry) < worst) {
       ++refused_;
       return std::nullopt;
@@ -87,19 +87,20 @@ ReplayIndex::Query& ReplayIndex::enter(const IndexEntry& entry) {
   return query;
 }
 
-// Most newcomers are the best: the hint saves the search.
 ReplayIndex::Query& ReplayIndex::add(const IndexEntry& entry) {
   const auto slot = static_cast<int32_t>(entry.slot);
   if (entry.slot == size()) {
     entries_.push_back(entry);
     taken_.push_back(0);
+    place_.push_back(0);
+    place_in_query_.push_back(0);
   } else {
     entries_[slot] = entry;
   }
   Query& query = queries_[entry.query];
   query.query = entry.query;
-  ranks_.emplace_hint(ranks_.end(), rank(entry), slot);
-  if (deck_.capacity_per_query > 0) query.ranks.emplace_hint(query.ranks.end(), rank(entry), slot);
+  ranks_.push(rank(entry), slot, place_);
+  if (deck_.capacity_per_query > 0) query.ranks.push(rank(entry), slot, place_in_query_);
   if (deck_.deduplicate) query.contents[entry.content] = slot;
   return query;
 }
@@ -108,8 +109,8 @@ ReplayIndex::Query& ReplayIndex::leave(int32_t slot) {
   const IndexEntry& entry = entries_[slot];
   Query& query = queries_.at(entry.query);
   tree_.erase(query.root, slot);
-  ranks_.erase(rank(entry));
-  if (deck_.capacity_per_query > 0) query.ranks.erase(rank(entry));
+  ranks_.erase(slot, place_);
+  if (deck_.capacity_per_query > 0) query.ranks.erase(slot, place_in_query_);
   if (deck_.deduplicate) query.contents.erase(entry.content);
   note_newest(query);
   return query;
@@ -173,6 +174,10 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
   *this = ReplayIndex(deck_, capacity_);
   entries_.resize(records);
   taken_.resize(records);
+  place_.resize(records);
+  place_in_query_.resize(records);
+  ranks_.reserve(records);
+  tree_.reserve(records);
   std::vector<char> seen(records);
   for (const IndexEntry& entry : snapshot.entries) {
     VALIDATE(entry.slot >= 0 && entry.slot < records && !seen[entry.slot], damaged, "its slots are not one row",

@@ -32,7 +32,7 @@ void write_map(h5::File& file, const mpi::Comm& comm, const std::string& group, 
 }
 
 template <class T>
-std::vector<T> column(const std::vector<IndexEntry>& entries, T IndexEntry::*field) {
+std::vector<T> column(std::span<const IndexEntry> entries, T IndexEntry::*field) {
   std::vector<T> values;
   values.reserve(entries.size());
   for (const IndexEntry& entry : entries) values.push_back(entry.*field);

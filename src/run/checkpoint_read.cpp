@@ -20,14 +20,32 @@ std::vector<std::string> split(const std::string& text) {
 }
 
 template <class T>
-void read_column(const h5::File& file, const std::string& name, int64_t trainer, T IndexEntry::*field,
-                 std::vector<IndexEntry>& entries) {
-  const auto values = file.read_slab<T>("/index/" + name, trainer);
-  VALIDATE(values.size() == entries.size(), "the index of the checkpoint does not fit its store",
+BigVector<T> read_column(const h5::File& file, const std::string& name, int64_t trainer, size_t rows) {
+  auto values = file.read_slab<T, BigVector<T>>("/index/" + name, trainer);
+  VALIDATE(values.size() == rows, "the index of the checkpoint does not fit its store",
            "column '/index/" + name + "' has " + std::to_string(values.size()) + " rows and the store " +
-               std::to_string(entries.size()),
+               std::to_string(rows),
            "choose another checkpoint");
-  for (size_t i = 0; i < values.size(); ++i) entries[i].*field = values[i];
+  return values;
+}
+
+BigVector<IndexEntry> read_entries(const h5::File& file, int64_t trainer, size_t rows) {
+  const auto table = checkpoint::index_columns();
+  std::vector<BigVector<int64_t>> columns;
+  for (const auto& row : table) columns.push_back(read_column<int64_t>(file, row.name, trainer, rows));
+  const auto tickets = read_column<uint64_t>(file, "ticket", trainer, rows);
+  const auto contents = read_column<uint64_t>(file, "content", trainer, rows);
+  const auto log_rewards = read_column<double>(file, "log_reward", trainer, rows);
+  BigVector<IndexEntry> entries;
+  entries.reserve(rows);
+  for (size_t i = 0; i < rows; ++i) {
+    IndexEntry& entry = entries.emplace_back();
+    for (size_t c = 0; c < table.size(); ++c) entry.*table[c].field = columns[c][i];
+    entry.ticket = tickets[i];
+    entry.content = contents[i];
+    entry.log_reward = log_rewards[i];
+  }
+  return entries;
 }
 
 void read_head(const h5::File& file, CheckpointData& data) {
@@ -61,8 +79,12 @@ std::vector<SavedParameters> read_parameters(const h5::File& file, const std::st
 
 // What trainer `trainer` of those that wrote the file had of its own.
 void read_own(const h5::File& file, const std::string& path, int64_t trainer, CheckpointData& data) {
-  data.records = file.read_slab<std::byte>("/store/records", trainer);
-  const auto sizes = file.read_slab<int64_t>("/store/record_bytes", trainer);
+  for (const std::string group : {"/index", "/store"}) {
+    for (const std::string& name : file.members(group)) file.read_ahead(group + "/" + name, trainer);
+  }
+  data.records = file.read_slab<std::byte, BigVector<std::byte>>("/store/records", trainer);
+  const auto sizes = file.read_slab<int64_t, BigVector<int64_t>>("/store/record_bytes", trainer);
+  data.offsets.reserve(sizes.size() + 1);
   data.offsets = {0};
   auto left = static_cast<int64_t>(data.records.size());
   for (const int64_t size : sizes) {
@@ -73,12 +95,7 @@ void read_own(const h5::File& file, const std::string& path, int64_t trainer, Ch
            "dataset '/store/record_bytes' does not add up to the " + std::to_string(data.records.size()) +
                " bytes of '/store/records'",
            "choose another checkpoint");
-  auto& entries = data.index.entries;
-  entries.resize(sizes.size());
-  for (const auto& row : checkpoint::index_columns()) read_column(file, row.name, trainer, row.field, entries);
-  read_column(file, "ticket", trainer, &IndexEntry::ticket, entries);
-  read_column(file, "content", trainer, &IndexEntry::content, entries);
-  read_column(file, "log_reward", trainer, &IndexEntry::log_reward, entries);
+  data.index.entries = read_entries(file, trainer, sizes.size());
   data.index.counters = file.read_slab<int64_t>("/index/counters", trainer);
   if (file.has("/sums")) {
     for (const std::string& name : file.members("/sums"))
@@ -90,9 +107,9 @@ void read_own(const h5::File& file, const std::string& path, int64_t trainer, Ch
 }
 
 // Puts the records that a merge keeps into its order.
-void arrange(const ReplayMerge::Result& merged, std::vector<std::byte>& records, std::vector<int64_t>& offsets) {
-  std::vector<std::byte> arranged;
-  std::vector<int64_t> starts = {0};
+void arrange(const ReplayMerge::Result& merged, BigVector<std::byte>& records, BigVector<int64_t>& offsets) {
+  BigVector<std::byte> arranged;
+  BigVector<int64_t> starts = {0};
   arranged.reserve(records.size());
   for (const size_t source : merged.source) {
     const auto first = static_cast<size_t>(offsets[source]), last = static_cast<size_t>(offsets[source + 1]);

@@ -96,14 +96,15 @@ class File {
     return values;
   }
   // What rank `slab` wrote, verified.
-  template <class T>
-  std::vector<T> read_slab(const std::string& path, int64_t slab) const {
+  template <class T, class Vector = std::vector<T>>
+  Vector read_slab(const std::string& path, int64_t slab) const {
     const Extent extent = slab_extent(path, slab);
-    std::vector<T> values(static_cast<size_t>(extent.count));
+    Vector values(static_cast<size_t>(extent.count));
     read_raw(path, type_of<T>(), extent.first, std::as_writable_bytes(std::span(values)));
     verify(path, slab, extent.checksum, std::as_bytes(std::span(values)));
     return values;
   }
+  void read_ahead(const std::string& path, int64_t slab) const;   // tells the kernel that read_slab follows
   void verify_slab(const std::string& path, int64_t slab) const;  // whatever its type
   std::vector<int64_t> slabs(const std::string& path) const;      // values per writing rank
   int64_t length(const std::string& path) const;                  // values (first dimension)

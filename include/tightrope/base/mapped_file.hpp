@@ -3,6 +3,7 @@
 // that maps the same file.  Nobody may shorten the file while it is mapped: the kernel ends a process that touches a
 // page behind the end (SIGBUS).
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -25,6 +26,9 @@ class MappedFile {
   std::string path_;
   std::span<const std::byte> bytes_;
 };
+
+// Tells the kernel that these bytes of a file are read soon: the disk works while the program does.  Never fails.
+void read_ahead(const std::string& path, int64_t first, int64_t bytes);
 
 // The whole of a small file.  Throws as MappedFile.
 std::string read_text_file(const std::string& path);

@@ -8,14 +8,15 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "tightrope/base/big_vector.hpp"
 #include "tightrope/core/deck.hpp"
+#include "tightrope/learn/rank_heap.hpp"
 #include "tightrope/learn/replay_tree.hpp"
 
 namespace tightrope {
@@ -105,24 +106,22 @@ class ReplayIndex {
   };
   // Everything that a restart needs, in an order that does not depend on hashing.
   struct Snapshot {
-    std::vector<IndexEntry> entries;  // ascending ticket
-    std::vector<int64_t> counters;    // Counters, then two lengths and the queries still to come in the two epochs
-    void check_counters() const;      // throws Failure where no index can have had them
+    BigVector<IndexEntry> entries;  // ascending ticket
+    std::vector<int64_t> counters;  // Counters, then two lengths and the queries still to come in the two epochs
+    void check_counters() const;    // throws Failure where no index can have had them
   };
   Snapshot snapshot() const;
   void restore(const Snapshot& snapshot);  // slots are kept as they are; afterwards as if never interrupted
 
  private:
   static constexpr int64_t always_ = std::numeric_limits<int64_t>::min();
-  enum Epoch : size_t { recent, whole };               // whose queries still to come are kept
-  using Rank = std::tuple<double, int64_t, uint64_t>;  // worth, version, ticket: the least is evicted first
-  using Ranks = std::map<Rank, int32_t>;               // -> slot
+  enum Epoch : size_t { recent, whole };  // whose queries still to come are kept
 
   struct Query {
     int64_t query = 0;
     int64_t newest = always_;                        // version
     int32_t root = ReplayTree::none;                 // its records by version
-    Ranks ranks;                                     // only with capacity_per_query
+    RankHeap ranks;                                  // only with capacity_per_query
     std::unordered_map<uint64_t, int32_t> contents;  // -> slot; only with deduplicate
     std::vector<int32_t> taken;                      // slots, in the draw that is being made
     std::array<int64_t, 2> position = {-1, -1};      // in pending_[epoch]
@@ -137,8 +136,8 @@ class ReplayIndex {
                     self.newest_, self.step_, self.demand_);
   }
 
-  Rank rank(const IndexEntry& entry) const;
-  double exponent(const IndexEntry& entry) const;  // nats, of the softmax within a query
+  RankHeap::Rank rank(const IndexEntry& entry) const;  // the least is evicted first
+  double exponent(const IndexEntry& entry) const;      // nats, of the softmax within a query
   std::optional<int64_t> insert_duplicate(const IndexEntry& entry, int32_t slot);
   Query& enter(const IndexEntry& entry);  // into every structure but the epochs; entry.slot <= size()
   Query& add(const IndexEntry& entry);    // into all of these but the tree and what is known from it
@@ -160,11 +159,12 @@ class ReplayIndex {
   ReplayDeck deck_;
   int64_t capacity_ = 0;
   int64_t step_ = 0, newest_ = -1, inserted_ = 0, drawn_ = 0, refused_ = 0, evicted_ = 0, draws_ = 0, next_ticket_ = 0;
-  mutable int64_t demand_ = 0;       // largest groups * k that limit() was asked for
-  std::vector<IndexEntry> entries_;  // [slot]
-  std::vector<char> taken_;          // [slot], in the draw that is being made
+  mutable int64_t demand_ = 0;     // largest groups * k that limit() was asked for
+  BigVector<IndexEntry> entries_;  // [slot]
+  std::vector<char> taken_;        // [slot], in the draw that is being made
   ReplayTree tree_;
-  Ranks ranks_;                                              // of all records
+  RankHeap ranks_;                                           // of all records
+  std::vector<int32_t> place_, place_in_query_;              // [slot], in ranks_ and in its query's
   std::unordered_map<int64_t, Query> queries_;               // those with records
   std::map<std::pair<int64_t, int64_t>, Query*> by_newest_;  // (newest version, query)
   std::array<std::vector<Query*>, 2> pending_;               // [epoch], in no order

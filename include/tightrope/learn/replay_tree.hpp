@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "tightrope/base/big_vector.hpp"
+
 namespace tightrope {
 
 // A sum of exponentials: scale + log(sum) is its logarithm.  Ranges of log rewards of thousands of nats neither
@@ -26,6 +28,7 @@ class ReplayTree {
   void insert(int32_t& root, int32_t slot, int64_t version, uint64_t ticket, double exponent);
   void erase(int32_t& root, int32_t slot);
 
+  void reserve(int64_t slots) { nodes_.reserve(static_cast<size_t>(slots)); }
   // Many at once: put() gives slots their records, build() makes a tree of those of one query, which it sorts.  Answers
   // its root.  The tree is what inserting them one by one makes; linear in records that are in order.
   void put(int32_t slot, int64_t version, uint64_t ticket, double exponent);
@@ -63,7 +66,7 @@ class ReplayTree {
   int32_t merge(int32_t left, int32_t right);
   int32_t walk(int32_t root, int64_t from, double scale, double target) const;
 
-  std::vector<Node> nodes_;  // [slot]
+  BigVector<Node> nodes_;  // [slot]
 };
 
 }  // namespace tightrope

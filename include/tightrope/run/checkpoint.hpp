@@ -48,8 +48,8 @@ struct CheckpointData {
   std::vector<int64_t> searcher_cursors;  // one per searcher: what it samples next
 
   // This trainer's own.
-  std::vector<std::byte> records;  // packed, one after another, in the order of index.entries
-  std::vector<int64_t> offsets;    // (entries + 1) into records, from 0
+  BigVector<std::byte> records;  // packed, one after another, in the order of index.entries
+  BigVector<int64_t> offsets;    // (entries + 1) into records, from 0
   ReplayIndex::Snapshot index;
   std::map<std::string, std::vector<int64_t>> own;  // anything else, by name
   std::map<std::string, std::vector<double>> sums;  // what adds up over the trainers, by name

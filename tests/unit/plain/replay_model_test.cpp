@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include "tightrope/learn/replay_index.hpp"
@@ -78,7 +79,7 @@ auto fields(const IndexEntry& e) {
   return std::tuple(e.query, e.id, e.version, e.length, e.content, e.log_reward, e.ticket, e.slot, e.uses);
 }
 
-void expect_equal(const std::vector<IndexEntry>& a, const std::vector<IndexEntry>& b) {
+void expect_equal(std::span<const IndexEntry> a, std::span<const IndexEntry> b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) ASSERT_EQ(fields(a[i]), fields(b[i])) << i;
 }
