@@ -1,7 +1,7 @@
 #pragma once
 // CheckpointWriter: writes checkpoints behind training.  The trainer's state is copied, training goes on, and the I/O
-// thread brings the copy to the disk.  One at a time: the next one waits for the one before.  Where MPI grants less
-// than mpi::thread_multiple(), training waits too, as the I/O threads talk to each other.
+// thread brings the copy to the disk.  One at a time: the next one waits for the one before.  Where the library does
+// not grant mpi::thread_multiple(), training waits too, as the I/O threads talk to each other.
 #include <cstdint>
 #include <future>
 #include <string>

@@ -1,9 +1,8 @@
 // The decoder beside Hugging Face transformers: the small models of tests/fixtures/models, and SmolLM2-135M-Instruct
-// where TIGHTROPE_SMOLLM2 names the model's folder (float32); its numbers, float32 by one thread,
-// are in smollm2_golden.json (transformers 5.23.0, torch 2.15.0).
+// as jobs/get-smollm2.sh makes it (ctest's unit_smollm2); its numbers, float32 by one thread, are in
+// smollm2_golden.json (transformers 5.23.0, torch 2.15.0).
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -111,10 +110,8 @@ INSTANTIATE_TEST_SUITE_P(Transformers, SmallModelsWithStep, testing::Values("tie
 class SmolLm2 : public testing::Test {
  protected:
   void SetUp() override {
-    const char* const folder = std::getenv("TIGHTROPE_SMOLLM2");
-    if (folder == nullptr)
-      GTEST_SKIP() << "TIGHTROPE_SMOLLM2 is not set (the folder that jobs/get-smollm2.sh makes): parity with a real "
-                      "model is NOT tested";
+    const std::string folder = TIGHTROPE_SOURCE "/models/SmolLM2-135M-Instruct";
+    ASSERT_TRUE(std::filesystem::exists(folder)) << folder << " is not there: jobs/get-smollm2.sh makes it";
     golden = read_json(TIGHTROPE_SOURCE "/tests/fixtures/smollm2_golden.json");
     model = load(folder);
   }
