@@ -15,8 +15,8 @@
 #include <ctime>
 #include <functional>
 
-#include "../src/policies/decoder_cpu.hpp"
-#include "../src/policies/decoder_products_cpu.hpp"
+#include "../src/policies/decoder_pass.hpp"
+#include "../src/policies/decoder_products.hpp"
 #include "tightrope/core/rng.hpp"
 #include "tightrope/learn/optimiser.hpp"
 #include "tightrope/policies/decoder.hpp"

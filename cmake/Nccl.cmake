@@ -1,7 +1,7 @@
 # NCCL for the sums over trainers: the target `nccl` where a CUDA toolkit and NCCL are found, in the toolkit, in the
 # wheels beside LibTorch, or in NCCL_ROOT.  The program uses it with TIGHTROPE_CUDA; the tests use it wherever it is.
 # Sets TIGHTROPE_ACCELERATOR, a phrase for the build information.
-option(TIGHTROPE_CUDA "sums by NCCL (needs a CUDA toolkit and NCCL)" OFF)
+option(TIGHTROPE_CUDA "trainers on GPUs, sums by NCCL (needs a CUDA toolkit and NCCL)" OFF)
 find_package(CUDAToolkit QUIET)
 set(nccl_roots ${NCCL_ROOT} $ENV{NCCL_ROOT} ${LIBTORCH_ROOT}/../nvidia/nccl)
 find_path(NCCL_INCLUDE nccl.h HINTS ${nccl_roots} ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
@@ -21,7 +21,7 @@ if(NOT TIGHTROPE_CUDA)
   set(TIGHTROPE_ACCELERATOR "none: CPU build, sums by MPI")
 elseif(TARGET nccl)
   set(TIGHTROPE_ACCELERATOR
-      "CUDA ${CUDAToolkit_VERSION}, NCCL ${nccl_version}: sums by MPI or NCCL, policies on the CPU")
+      "CUDA ${CUDAToolkit_VERSION}, NCCL ${nccl_version}: trainers on GPUs or CPUs, sums by NCCL or MPI")
 else()
   message(FATAL_ERROR "TIGHTROPE_CUDA=ON needs a CUDA toolkit (found: '${CUDAToolkit_VERSION}') and NCCL "
                       "${nccl_oldest} or newer (found: '${nccl_version}'): set CUDAToolkit_ROOT and NCCL_ROOT to the "

@@ -6,8 +6,8 @@ namespace tightrope {
 
 void CollectiveDeck::fields(FieldList& f) {
   f.choice("kind", kind, {"auto", "mpi", "nccl"},
-           "what sums the gradient over the trainers; auto = mpi, as policies compute on the CPU; nccl sums on one GPU "
-           "per trainer");
+           "what sums the gradient over the trainers; auto = nccl where several trainers compute on GPUs, else mpi; "
+           "nccl takes one GPU per trainer");
   f.choice("precision", precision, {"float32", "bfloat16"}, "of the gradient while it is summed");
   f.bytes("bucket", bucket, {4096, 1 << 30}, "of the float32 gradient that are summed at a time");
   f.flag("overlap", overlap, "whether buckets are summed while the backward pass still computes others");
@@ -24,8 +24,9 @@ int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, b
 }
 
 std::unique_ptr<Collective> make_collective(const CollectiveDeck& deck, const GradientPlan& plan,
-                                            const mpi::Comm& trainers) {
-  return deck.kind == "nccl" ? make_nccl_collective(deck, plan, trainers) : make_mpi_collective(deck, plan, trainers);
+                                            const mpi::Comm& trainers, bool on_gpu) {
+  if (deck.kind == "nccl") return make_nccl_collective(deck, plan, trainers, on_gpu);
+  return make_mpi_collective(deck, plan, trainers);
 }
 
 }  // namespace tightrope

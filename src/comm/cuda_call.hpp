@@ -59,7 +59,9 @@ class DeviceBuffer {
 
 class PinnedBuffer {
  public:
-  explicit PinnedBuffer(size_t bytes) { check(cudaMallocHost(&memory_, bytes), "cudaMallocHost"); }
+  explicit PinnedBuffer(size_t bytes) {  // 0 = none
+    if (bytes > 0) check(cudaMallocHost(&memory_, bytes), "cudaMallocHost");
+  }
   ~PinnedBuffer() { static_cast<void>(cudaFreeHost(memory_)); }
   PinnedBuffer(const PinnedBuffer&) = delete;
   PinnedBuffer& operator=(const PinnedBuffer&) = delete;

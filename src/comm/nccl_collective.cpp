@@ -1,8 +1,11 @@
-// Compiled only with NCCL.  A bucket takes one of a few slots, each a pinned and a device buffer, and goes through
-// three streams, so that one bucket is copied in while another is summed and a third is copied out:
+// Compiled only with NCCL.  A bucket takes one of a few slots, each a device and (for values of the host) a pinned
+// buffer, and goes through three streams, so that one bucket is copied in while another is summed and a third is copied
+// out:
 //
 //   host packs | in: copy, record `arrived` | work: wait for it, sum, record `summed` | out: wait for it, copy, record
 //   `left` | host waits for it and unpacks, when it needs the slot again or in finish()
+//
+// Values on the GPU are neither packed nor unpacked, and `in` first waits for what the default stream was given.
 #include <sched.h>
 
 #include <algorithm>
@@ -15,10 +18,10 @@
 #include <vector>
 
 #include "cuda_call.hpp"
-#include "nccl_device.hpp"
 #include "roll_call.hpp"
 #include "tightrope/base/bfloat16.hpp"
 #include "tightrope/comm/collective.hpp"
+#include "tightrope/comm/gpu.hpp"
 
 namespace tightrope {
 namespace {
@@ -26,6 +29,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kFirst = 0;  // the trainer that broadcasts
+constexpr cudaStream_t kDefaultStream = nullptr;
 
 // Sets the device before anything else is made on it.
 class Communicator {
@@ -66,7 +70,7 @@ class Communicator {
 };
 
 struct Slot {
-  explicit Slot(size_t bytes) : host(bytes), device(bytes) {}
+  Slot(size_t bytes, bool on_gpu) : host(on_gpu ? 0 : bytes), device(bytes) {}
   PinnedBuffer host;
   DeviceBuffer device;
   CudaEvent arrived, summed, left;
@@ -78,12 +82,13 @@ struct Slot {
 
 class NcclCollective final : public Collective {
  public:
-  NcclCollective(const CollectiveDeck& deck, const GradientPlan& plan, const mpi::Comm& trainers)
-      : deck_(deck), comm_(trainers), roll_call_(trainers, deck.timeout) {
+  NcclCollective(const CollectiveDeck& deck, const GradientPlan& plan, const mpi::Comm& trainers, bool on_gpu)
+      : deck_(deck), on_gpu_(on_gpu), comm_(trainers), roll_call_(trainers, deck.timeout) {
+    EXPECT(!on_gpu || deck.precision == "float32");
     const auto bucket = static_cast<size_t>(std::min(plan.bucket_values, plan.values));
     const size_t slots = std::min(static_cast<size_t>(nccl_buckets), plan.buckets.size());
     for (size_t i = 0; i < slots; ++i)
-      slots_.push_back(std::make_unique<Slot>(slice(bucket) * static_cast<size_t>(comm_.size) * sizeof(float)));
+      slots_.push_back(std::make_unique<Slot>(slice(bucket) * static_cast<size_t>(comm_.size) * sizeof(float), on_gpu));
   }
 
   // While an exception unwinds nothing may wait for the other trainers, and freeing memory waits for the streams.
@@ -154,22 +159,31 @@ class NcclCollective final : public Collective {
     slot.number = roll_call_.begin();
     slot.result = values.subspan(back.first, back.size);
     slot.result_at = back.first * bytes;
-    std::byte* const host = slot.host.data() + out.first * bytes;
-    pack(values.subspan(out.first, out.size), narrow, host);
     std::byte* const device = slot.device.data();
-    check(cudaMemcpyAsync(device + out.first * bytes, host, out.size * bytes, cudaMemcpyHostToDevice, in_), "copy in");
+    copy_in(slot, values.subspan(out.first, out.size), out.first * bytes, out.size * bytes);
     follow(slot.arrived, in_, work_);
     const size_t own = slice(values.size()) * static_cast<size_t>(comm_.rank) * bytes;
     check(run(device, own, narrow ? ncclBfloat16 : ncclFloat), "starting a sum by NCCL");
     follow(slot.summed, work_, out_);
-    check(cudaMemcpyAsync(slot.host.data() + slot.result_at, device + slot.result_at, back.size * bytes,
-                          cudaMemcpyDeviceToHost, out_),
-          "copy out");
+    void* const to = on_gpu_ ? static_cast<void*>(slot.result.data()) : slot.host.data() + slot.result_at;
+    check(cudaMemcpyAsync(to, device + slot.result_at, back.size * bytes, cudaMemcpyDefault, out_), "copy out");
     check(cudaEventRecord(slot.left, out_), "cudaEventRecord");
   }
 
+  // The values of a slot from byte `at` of its device memory on.
+  void copy_in(Slot& slot, std::span<const float> values, size_t at, size_t bytes) {
+    const void* from = values.data();
+    if (on_gpu_) {
+      follow(slot.arrived, kDefaultStream, in_);
+    } else {
+      pack(values, slot.narrow, slot.host.data() + at);
+      from = slot.host.data() + at;
+    }
+    check(cudaMemcpyAsync(slot.device.data() + at, from, bytes, cudaMemcpyDefault, in_), "copy in");
+  }
+
   // What `second` does from now on comes after what `first` was given so far.
-  static void follow(const CudaEvent& event, const CudaStream& first, const CudaStream& second) {
+  static void follow(const CudaEvent& event, cudaStream_t first, cudaStream_t second) {
     check(cudaEventRecord(event, first), "cudaEventRecord");
     check(cudaStreamWaitEvent(second, event, 0), "cudaStreamWaitEvent");
   }
@@ -180,6 +194,7 @@ class NcclCollective final : public Collective {
     if (slot.number < 0) return;
     wait(slot);
     slot.number = -1;
+    if (on_gpu_) return;
     const std::byte* const from = slot.host.data() + slot.result_at;
     if (slot.narrow) {
       from_bfloat16({reinterpret_cast<const uint16_t*>(from), slot.result.size()}, slot.result);
@@ -216,6 +231,7 @@ class NcclCollective final : public Collective {
   }
 
   const CollectiveDeck deck_;
+  const bool on_gpu_;
   Communicator comm_;
   RollCall roll_call_;
   CudaStream in_, work_, out_;
@@ -226,8 +242,8 @@ class NcclCollective final : public Collective {
 }  // namespace
 
 std::unique_ptr<Collective> make_nccl_collective(const CollectiveDeck& deck, const GradientPlan& plan,
-                                                 const mpi::Comm& trainers) {
-  return std::make_unique<NcclCollective>(deck, plan, trainers);
+                                                 const mpi::Comm& trainers, bool on_gpu) {
+  return std::make_unique<NcclCollective>(deck, plan, trainers, on_gpu);
 }
 
 }  // namespace tightrope

@@ -27,7 +27,8 @@ void WorldDeck::fields(FieldList& f) {
   f.choice("progress", progress, {"auto", "thread", "off"},
            "a thread that serves one-sided operations of others: auto = where a measurement at the start says so");
   f.choice("device", device, {"auto", "cpu", "cuda"},
-           "where policies compute: auto = cpu, as there are no kernels for cuda yet; cpu keeps all off the GPUs");
+           "where trainers compute: auto = cuda where each of them has a GPU of its own, else cpu, which keeps all off "
+           "the GPUs; searchers sample on the CPU");
 }
 
 Roles Roles::of(const WorldDeck& deck, int ranks) {

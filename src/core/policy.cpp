@@ -37,9 +37,14 @@ void ParameterSet::add(const std::string& name, const std::string& group, std::v
   groups_.back().size += count;
 }
 
+void ParameterSet::place(at::Device device) {
+  EXPECT(!flat_.defined());
+  device_ = device;
+}
+
 const Tensor& ParameterSet::flat() const {
   if (flat_.defined()) return flat_;
-  flat_ = at::zeros({size()}, at::kFloat);
+  flat_ = at::zeros({size()}, at::TensorOptions(device_).dtype(at::kFloat));
   for (Parameter& parameter : parameters_) {
     const int64_t count = values_of(parameter.shape);
     parameter.value = flat_.narrow(0, parameter.offset, count).view(parameter.shape).detach();
@@ -78,6 +83,7 @@ void ParameterSet::zero_gradient() { gradient().zero_(); }
 void ParameterSet::watch_gradient(GradientWatcher watcher) {
   watcher_ = std::make_shared<const GradientWatcher>(std::move(watcher));
   gradient();
+  if (!device_.is_cpu()) return;
   for (const Parameter& parameter : parameters_)
     torch::autograd::impl::set_post_acc_grad_hooks(
         parameter.value, std::make_unique<LeafDone>(watcher_, Extent{parameter.offset, parameter.value.numel()}));

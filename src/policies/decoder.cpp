@@ -6,8 +6,8 @@
 
 #include <utility>
 
-#include "decoder_cpu.hpp"
-#include "decoder_head_cpu.hpp"
+#include "decoder_head.hpp"
+#include "decoder_pass.hpp"
 #include "tightrope/base/check.hpp"
 
 namespace tightrope {
@@ -33,6 +33,7 @@ class Part {
     const Tensor row = request.row.index_select(0, entry) - begin + int64_t{tree.position[static_cast<size_t>(begin)]};
     std::tie(rows_, entries_.row) = at::_unique(row, /*sorted=*/true, /*return_inverse=*/true);
     entries_.target = request.target.index_select(0, entry);
+    for (Tensor* const index : {&rows_, &entries_.row, &entries_.target}) *index = index->to(flat.device());
   }
   Part(const Part&) = delete;  // pass_ refers to tree_
   Part& operator=(const Part&) = delete;
@@ -42,13 +43,13 @@ class Part {
     const Tensor h = pass_.final_norm(x);
     HeadResult result = head_log_probs(h, pass_.rounded().head, entries_, temperature_, entropy);
     if (keep) x_ = x, h_ = h, log_normaliser_ = result.log_normaliser;
-    return {result.log_prob, entropy ? result.entropy.index_select(0, entries_.row) : Tensor()};
+    return {result.log_prob.cpu(), entropy ? result.entropy.index_select(0, entries_.row).cpu() : Tensor()};
   }
 
   // After forward(true); gradient (R') of the log-probs.
   void backward(const Tensor& gradient, const DecoderViews& to, const DoneFrom& done) {
     const Tensor dh = head_backward(h_, pass_.rounded().head, entries_, temperature_, log_normaliser_,
-                                    gradient.contiguous(), to.head);
+                                    gradient.to(h_.device()).contiguous(), to.head);
     const Tensor dx = at::zeros_like(x_);
     pass_.final_norm_backward(x_, dh, dx, to);
     Tensor d = at::zeros({tree_.nodes(), x_.size(1)}, x_.options());
@@ -56,7 +57,7 @@ class Part {
     pass_.backward(d, to, done);
   }
 
-  const Tensor entry;
+  const Tensor entry;  // on the CPU, as are log-probs and their gradients; all else is where the parameters are
 
  private:
   const TokenTree tree_;
@@ -177,8 +178,8 @@ Tensor Decoder::logits(const Tensor& flat, const TokenTree& tree, const Tensor& 
   const at::NoGradGuard no_grad;
   const Tensor rounded = round_to(precision_, flat);
   DecoderPass pass(config_, flat, rounded, tree);
-  const Tensor h = pass.final_norm(pass.forward(false).index_select(0, row));
-  return at::mm(h, pass.rounded().head.t()).to(at::kFloat);
+  const Tensor h = pass.final_norm(pass.forward(false).index_select(0, row.to(flat.device())));
+  return at::mm(h, pass.rounded().head.t()).to(at::kFloat).cpu();
 }
 
 void add_decoder_parameters(const DecoderConfig& config, ParameterSet& parameters) {

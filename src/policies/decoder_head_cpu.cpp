@@ -1,4 +1,4 @@
-#include "decoder_head_cpu.hpp"
+#include "decoder_head.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -8,7 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "decoder_products_cpu.hpp"
+#include "decoder_aten.hpp"
+#include "decoder_products.hpp"
 #include "row_sums_cpu.hpp"
 
 namespace tightrope {
@@ -75,6 +76,7 @@ void for_blocks(const Tensor& h, const Tensor& w, const HeadEntries& entries, do
 
 HeadResult head_log_probs(const Tensor& h, const Tensor& w, const HeadEntries& entries, double temperature,
                           bool entropy) {
+  if (!h.is_cpu()) return aten::head_log_probs(h, w, entries, temperature, entropy);
   const auto entry_row = values(entries.row), target = values(entries.target);
   HeadResult result{at::empty({entries.row.size(0)}, at::kFloat), at::empty({h.size(0)}, at::kFloat),
                     entropy ? at::empty({h.size(0)}, at::kFloat) : Tensor()};
@@ -103,6 +105,7 @@ HeadResult head_log_probs(const Tensor& h, const Tensor& w, const HeadEntries& e
 // d log_prob[r] / dz[row[r], v] = [v = target[r]] - p[row[r], v]
 Tensor head_backward(const Tensor& h, const Tensor& w, const HeadEntries& entries, double temperature,
                      const Tensor& log_normaliser, const Tensor& gradient, const Tensor& dw) {
+  if (!h.is_cpu()) return aten::head_backward(h, w, entries, temperature, log_normaliser, gradient, dw);
   const auto entry_row = values(entries.row), target = values(entries.target);
   const auto* const g = gradient.const_data_ptr<float>();
   const auto* const normaliser = log_normaliser.const_data_ptr<float>();

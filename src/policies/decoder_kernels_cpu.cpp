@@ -1,9 +1,10 @@
-#include "decoder_kernels_cpu.hpp"
+#include "decoder_kernels.hpp"
 
 #include <ATen/Parallel.h>
 
 #include <cmath>
 
+#include "decoder_aten.hpp"
 #include "row_sums_cpu.hpp"
 #include "tightrope/base/check.hpp"
 
@@ -62,6 +63,7 @@ void swiglu_row_backward(const T* __restrict gate, const T* __restrict up, const
 }  // namespace
 
 void rms_norm(const Tensor& x, const Tensor& w, double epsilon, const Tensor& y) {
+  if (!x.is_cpu()) return aten::rms_norm(x, w, epsilon, y);
   const int64_t width = x.size(1);
   const auto* const weight = w.const_data_ptr<float>();
   const auto* const in = x.const_data_ptr<float>();
@@ -79,6 +81,7 @@ void rms_norm(const Tensor& x, const Tensor& w, double epsilon, const Tensor& y)
 // dw is summed block by block and then over the blocks, so that it does not depend on the threads.
 void rms_norm_backward(const Tensor& x, const Tensor& w, double epsilon, const Tensor& dy, const Tensor& dx,
                        const Tensor& dw) {
+  if (!x.is_cpu()) return aten::rms_norm_backward(x, w, epsilon, dy, dx, dw);
   const int64_t rows = x.size(0), width = x.size(1), blocks = (rows + kRows - 1) / kRows;
   const Tensor partial = at::zeros({blocks, width}, at::kFloat);
   auto* const sums = partial.mutable_data_ptr<float>();
@@ -98,6 +101,7 @@ void rms_norm_backward(const Tensor& x, const Tensor& w, double epsilon, const T
 }
 
 void swiglu(const Tensor& gate_up, const Tensor& y) {
+  if (!gate_up.is_cpu()) return aten::swiglu(gate_up, y);
   const int64_t width = y.size(1);
   narrow_dispatch(y, [&]<class T>(T) {
     const T* const in = gate_up.const_data_ptr<T>();
@@ -110,6 +114,7 @@ void swiglu(const Tensor& gate_up, const Tensor& y) {
 }
 
 void swiglu_backward(const Tensor& gate_up, const Tensor& dy, const Tensor& d_gate_up) {
+  if (!gate_up.is_cpu()) return aten::swiglu_backward(gate_up, dy, d_gate_up);
   const int64_t width = dy.size(1);
   narrow_dispatch(dy, [&]<class T>(T) {
     const T *const in = gate_up.const_data_ptr<T>(), *const gradient = dy.const_data_ptr<T>();

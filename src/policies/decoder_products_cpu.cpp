@@ -1,5 +1,6 @@
-#include "decoder_products_cpu.hpp"
+#include "decoder_products.hpp"
 
+#include "decoder_aten.hpp"
 #include "tightrope/base/check.hpp"
 
 extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k,
@@ -47,26 +48,31 @@ void transposed_multiply(Block a, Block b, Block c, int64_t m, int64_t n, int64_
 }
 
 void product(const Tensor& x, const Tensor& w, const Tensor& y) {
+  if (!x.is_cpu()) return aten::multiply(x, w.t(), y, false);
   if (narrow(x)) return store(x, w.t(), y);
   multiply_transposed(block(x), block(w), block(y), x.size(0), w.size(0), x.size(1), 0);
 }
 
 void add_product(const Tensor& x, const Tensor& w, const Tensor& y) {
+  if (!x.is_cpu()) return aten::multiply(x, w.t(), y, true);
   if (narrow(x)) return void(y.add_(at::mm(x, w.t())));
   multiply_transposed(block(x), block(w), block(y), x.size(0), w.size(0), x.size(1), 1);
 }
 
 void input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  if (!dy.is_cpu()) return aten::multiply(dy, w, dx, false);
   if (narrow(dy)) return store(dy, w, dx);
   multiply(block(dy), block(w), block(dx), dy.size(0), w.size(1), dy.size(1), 0);
 }
 
 void add_input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  if (!dy.is_cpu()) return aten::multiply(dy, w, dx, true);
   if (narrow(dy)) return void(dx.add_(at::mm(dy, w)));
   multiply(block(dy), block(w), block(dx), dy.size(0), w.size(1), dy.size(1), 1);
 }
 
 void add_weight_gradient(const Tensor& dy, const Tensor& x, const Tensor& dw) {
+  if (!dy.is_cpu()) return aten::multiply(dy.t(), x, dw, true);
   if (narrow(dy)) return void(dw.add_(at::mm(dy.t(), x)));
   transposed_multiply(block(dy), block(x), block(dw), dy.size(1), x.size(1), dy.size(0), 1);
 }

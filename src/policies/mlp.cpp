@@ -1,11 +1,23 @@
 #include "tightrope/policies/mlp.hpp"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "tightrope/core/rng.hpp"
 #include "tightrope/policies/mlp_cpu.hpp"
 
 namespace tightrope {
+
+Tensor mlp_heads_aten(const std::vector<Tensor>& parameters, const Tensor& active) {
+  const Tensor& table = parameters[0];
+  const Tensor rows = table.index_select(0, active.clamp_min(0).view({-1}).to(at::kLong));
+  const Tensor present = (active >= 0).to(at::kFloat).unsqueeze(2);
+  Tensor x = (rows.view({active.size(0), active.size(1), table.size(1)}) * present).sum(1) + parameters[1];
+  for (size_t layer = 2; layer < parameters.size(); layer += 2)
+    x = at::addmm(parameters[layer + 1], x.relu(), parameters[layer]);
+  return x;
+}
 
 void MlpDeck::fields(FieldList& f) {
   f.count("width", width, {1, 65536}, "units", "units of each hidden layer");
@@ -24,8 +36,6 @@ MlpPolicy::MlpPolicy(const MlpShape& shape) : shape_(shape) {
     parameters.add(name + ".bias", "network", {outputs});
   }
   if (shape.log_z > 0) parameters.add("log_z", "log_z", {shape.log_z});
-  for (const Parameter& parameter : parameters.parameters())
-    if (parameter.group == "network") layers_.push_back(parameter.value);
 }
 
 void MlpPolicy::initialise(uint64_t seed) {
@@ -52,6 +62,12 @@ void MlpPolicy::initialise(uint64_t seed) {
   }
 }
 
-Tensor MlpPolicy::heads(const Observation& observation) { return mlp_heads_cpu(layers_, observation.active); }
+Tensor MlpPolicy::heads(const Observation& observation) {
+  if (layers_.empty())
+    for (const Parameter& parameter : parameters.parameters())
+      if (parameter.group == "network") layers_.push_back(parameter.value);
+  if (parameters.device().is_cpu()) return mlp_heads_cpu(layers_, observation.active);
+  return mlp_heads_aten(layers_, observation.active.to(parameters.device())).cpu();
+}
 
 }  // namespace tightrope

@@ -1,5 +1,7 @@
 #include "tightrope/policies/text_policy.hpp"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 
 namespace tightrope {
@@ -11,13 +13,20 @@ TextPolicy::TextPolicy(const DecoderConfig& config, Precision sampler, std::func
 
 void TextPolicy::initialise(uint64_t /*seed*/) {
   const at::NoGradGuard no_grad;
-  load_(parameters.flat());
+  const Tensor& flat = parameters.flat();
+  if (flat.is_cpu()) {
+    load_(flat);
+  } else {
+    const Tensor host = at::empty(flat.sizes(), at::kFloat);
+    load_(host);
+    flat.copy_(host);
+  }
   parameters.changed();
 }
 
 TextSampler& TextPolicy::sampler() {
   if (!sampler_) sampler_ = std::make_unique<TextSampler>(config_, precision_);
-  if (packed_revision_ != parameters.revision()) sampler_->load(parameters.flat());
+  if (packed_revision_ != parameters.revision()) sampler_->load(parameters.flat().cpu());
   packed_revision_ = parameters.revision();
   return *sampler_;
 }

@@ -1,11 +1,12 @@
-#include "tree_attention_cpu.hpp"
+#include "tree_attention.hpp"
 
 #include <ATen/Parallel.h>
 
 #include <cmath>
 
-#include "decoder_products_cpu.hpp"
+#include "decoder_products.hpp"
 #include "row_sums_cpu.hpp"
+#include "tree_attention_aten.hpp"
 
 namespace tightrope {
 namespace {
@@ -53,7 +54,7 @@ struct TreeAttention::Heads {
   int64_t stride;  // from row to row
 };
 
-TreeAttention::TreeAttention(const DecoderConfig& config, const TokenTree& tree)
+TreeAttention::TreeAttention(const DecoderConfig& config, const TokenTree& tree, at::Device device)
     : tree_(tree),
       heads_(config.heads),
       kv_heads_(config.kv_heads),
@@ -68,7 +69,10 @@ TreeAttention::TreeAttention(const DecoderConfig& config, const TokenTree& tree)
       *cosine++ = static_cast<float>(std::cos(static_cast<double>(position) * frequency));
       *sine++ = static_cast<float>(std::sin(static_cast<double>(position) * frequency));
     }
+  if (!device.is_cpu()) elsewhere_ = std::make_unique<aten::TreeAttention>(config, tree, cosine_, sine_, device);
 }
+
+TreeAttention::~TreeAttention() = default;
 
 template <class T>
 void TreeAttention::gather(const Heads<T>& from, int64_t head, bool rotated, float scale, float* to) const {
@@ -184,6 +188,7 @@ void TreeAttention::backward_group(const Heads<T>& in, const Heads<T>& d_out, co
 }
 
 void TreeAttention::forward(const Tensor& qkv, const Tensor& out) const {
+  if (elsewhere_) return elsewhere_->forward(qkv, out);
   const auto run = [&]<class T>(T) {
     const Heads<T> in{const_cast<T*>(qkv.const_data_ptr<T>()), qkv.size(1)};
     const Heads<T> to{out.mutable_data_ptr<T>(), out.size(1)};
@@ -197,6 +202,7 @@ void TreeAttention::forward(const Tensor& qkv, const Tensor& out) const {
 }
 
 void TreeAttention::backward(const Tensor& qkv, const Tensor& d_out, const Tensor& d_qkv) const {
+  if (elsewhere_) return elsewhere_->backward(qkv, d_out, d_qkv);
   const auto run = [&]<class T>(T) {
     const Heads<T> in{const_cast<T*>(qkv.const_data_ptr<T>()), qkv.size(1)};
     const Heads<T> above{const_cast<T*>(d_out.const_data_ptr<T>()), d_out.size(1)};

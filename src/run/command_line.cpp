@@ -144,10 +144,7 @@ std::optional<Prepared> prepare(const Deck& deck, const mpi::Comm& comm) {
     Prepared prepared{make_task(deck), {}};
     const auto policy = prepared.task->make_policy(find_objective(deck.get<ObjectiveDeck>().kind).needs);
     prepared.plan = make_plan(deck, comm.size(), *prepared.task, policy->parameters.size());
-    if (deck.get<CollectiveDeck>().kind == "nccl") {
-      const std::string problem = nccl_problem(comm, comm.rank() < prepared.plan.roles.trainers);
-      if (!problem.empty()) throw DeckError({deck.origin("collective.kind") + ": " + problem});
-    }
+    choose_devices(deck, comm, prepared.plan);
     const bool first_on_node = comm.split_by_node().rank() == 0;
     mpi::check_shared_memory(
         comm, prepared.plan.window_bytes(comm.rank()) + (first_on_node ? prepared.task->frozen_bytes() : 0));

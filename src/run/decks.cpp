@@ -159,10 +159,6 @@ std::vector<std::string> combination_problems(const Deck& deck, int ranks) {
       "explore.epsilon does nothing with task.kind = " + task + " (texts explore by temperature and top_p) remove it");
   const auto& world = deck.get<WorldDeck>();
   check(
-      world.device != "cuda", "world.device",
-      "world.device = cuda does not work yet (policies, samplers and scorers have kernels for the CPU only) set auto; "
-      "collective.kind = nccl sums gradients on GPUs");
-  check(
       world.device != "cpu" || deck.get<CollectiveDeck>().kind != "nccl", "collective.kind",
       "collective.kind = nccl does not work with world.device = cpu (it sums on a GPU per trainer) set one of them to "
       "auto");

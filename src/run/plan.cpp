@@ -57,7 +57,7 @@ int64_t Plan::training_bytes(const Deck& deck) const {
   int64_t owned = sharded ? 0 : parameters;
   if (sharded)
     for (const Extent& slice : gradient.shard(0)) owned += slice.size;
-  return 4 * 2 * parameters + 4 * 2 * owned + collective_bytes(deck.get<CollectiveDeck>(), gradient, sharded);
+  return 4 * 2 * parameters + 4 * 2 * owned + collective_bytes(collective, gradient, sharded);
 }
 
 Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters) {
@@ -75,6 +75,8 @@ Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters
   plan.groups = trainer.batch / objective.group;
   plan.parameters = parameters;
   plan.gradient = GradientPlan(parameters, deck.get<CollectiveDeck>().bucket, plan.roles.trainers);
+  plan.collective = deck.get<CollectiveDeck>();
+  if (plan.collective.kind == "auto") plan.collective.kind = "mpi";
   plan.precision =
       trainer.publish_precision == "bfloat16" ? WeightBoard::Precision::bfloat16 : WeightBoard::Precision::float32;
   check_needs(deck, *plan.objective, task);
@@ -124,10 +126,10 @@ std::string Plan::describe(const Deck& deck) const {
   line("policy", number(parameters) + " parameters, " + bytes_text(4 * parameters));
   line("one-sided memory", bytes_text(window_bytes(0)) + " on trainer 0" +
                                (roles.trainers > 1 ? ", " + bytes_text(window_bytes(1)) + " on the others" : ""));
-  const auto& collective = deck.get<CollectiveDeck>();
+  line("trainers compute on", on_gpus ? "a GPU each" : "the CPU");
   line("gradient", number(static_cast<int64_t>(gradient.buckets.size())) + " buckets of at most " +
-                       bytes_text(4 * std::min(gradient.bucket_values, parameters)) + ", summed in " +
-                       collective.precision + (collective.overlap ? ", beside the backward pass" : ""));
+                       bytes_text(4 * std::min(gradient.bucket_values, parameters)) + ", summed by " + collective.kind +
+                       " in " + collective.precision + (collective.overlap ? ", beside the backward pass" : ""));
   line("training memory", bytes_text(training_bytes(deck)) + " per trainer (weights, gradient, " +
                               (trainer.shard == "optimizer" ? "its share of two moments)" : "two moments)"));
   line("to be saved", bytes_text(4 * 3 * saved_share(parameters, 0, roles.trainers).size) +

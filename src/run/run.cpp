@@ -84,7 +84,7 @@ void Run::open_outputs() {
   setup.group = deck_.get<ObjectiveDeck>().group;
   setup.reward_parts = task_.layout().reward_parts;
   setup.description = describe(deck_, world_);
-  setup.description.settings.push_back("gradients: " + trainer_->transport());
+  setup.description.settings.push_back("trainers on " + trainer_->device() + "; gradients: " + trainer_->transport());
   setup.steps = deck_.get<TrainerDeck>().steps;
   setup.batch = deck_.get<TrainerDeck>().batch;
   setup.searchers = plan_.roles.searchers;

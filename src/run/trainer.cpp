@@ -1,5 +1,6 @@
 #include "tightrope/run/trainer.hpp"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
@@ -42,25 +43,43 @@ Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const T
       sharded_(deck_.shard == "optimizer"),
       seed_(static_cast<uint64_t>(deck.get<RunDeck>().seed)),
       policy_(task.make_policy(plan.objective->needs)),
-      collective_(make_collective(deck.get<CollectiveDeck>(), plan.gradient, world.trainers())),
       index_(deck.get<ReplayDeck>(), plan.geometry.slots) {
-  policy_->initialise(seed_);
   ParameterSet& parameters = policy_->parameters;
+  if (plan.on_gpus) parameters.place(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(plan.gpu)));
+  policy_->initialise(seed_);
+  const bool direct = plan.on_gpus && plan.collective.kind == "nccl" && plan.collective.precision == "float32";
+  collective_ = make_collective(plan.collective, plan.gradient, world.trainers(), direct);
+  if (plan.on_gpus && !direct && plan.roles.trainers > 1)
+    mirror_ = at::empty({parameters.size()}, at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
   optimiser_ = std::make_unique<Optimiser>(
       deck_.optimiser, parameters, deck_.steps,
       sharded_ ? plan.gradient.shard(world.trainer()) : std::vector<Extent>{{0, parameters.size()}});
   gradient_sum_ = std::make_unique<GradientSum>(plan.gradient, world.trainer(), *collective_,
-                                                floats(parameters.gradient()), sharded_);
+                                                floats(mirror_.defined() ? mirror_ : parameters.gradient()), sharded_);
   // Other processors may round the first weights differently, and differences would stay for good.
-  gradient_sum_->broadcast(floats(parameters.flat()));
+  reach(parameters.flat(), [this](std::span<float> values) { gradient_sum_->broadcast(values); });
+  if (plan.on_gpus && world.trainer() == 0) staging_ = std::make_unique<WeightStaging>(parameters.flat());
   parameters.watch_gradient([this](const Extent& values) { gradient_sum_->complete(values); });
 }
 
-void Trainer::begin() { publish(false); }
+// Runs what sums on values where it can reach them.
+template <class Run>
+void Trainer::reach(const Tensor& values, Run run) {
+  if (!mirror_.defined()) return run(floats(values));
+  mirror_.copy_(values);
+  run(floats(mirror_));
+  values.copy_(mirror_);
+}
+
+void Trainer::begin() {
+  publish(false);
+  publish_copy(/*wait=*/true, /*stop=*/false);
+}
 
 bool Trainer::step() {
   updated_ = false;
   const Stopwatch watch;
+  publish_copy(/*wait=*/false, /*stop=*/false);
   const bool moved = drain();
   const bool collected = !lockstep_ || lanes_done_ == plan_.roles.searchers;
   // In lockstep every trainer must have the whole phase before any looks at what it can draw.
@@ -97,9 +116,20 @@ void Trainer::end_phase() {
 
 void Trainer::publish(bool stop) {
   if (world_.trainer() != 0) return;
+  if (!staging_) return put_on_board(steps_done(), floats(policy_->parameters.flat()), stop);
+  staging_->start(steps_done());
+  if (lockstep_ || stop) publish_copy(/*wait=*/true, stop);
+}
+
+void Trainer::put_on_board(int64_t version, std::span<const float> weights, bool stop) {
   const Timed timed(interval_.publish_seconds);
-  board_.publish(steps_done(), floats(policy_->parameters.flat()));
-  board_.set_control({steps_done(), lockstep_ ? phase_ : 0, steps_done(), stop});
+  board_.publish(version, weights);
+  board_.set_control({version, lockstep_ ? phase_ : 0, steps_done(), stop});
+}
+
+void Trainer::publish_copy(bool wait, bool stop) {
+  if (!staging_) return;
+  if (const auto copy = staging_->take(wait)) put_on_board(copy->version, copy->weights, stop);
 }
 
 // Lane order is store order in lockstep, so that the same records always get the same tickets.
@@ -186,11 +216,13 @@ void Trainer::update() {
     const int64_t fit = task_.rows_at_once(batch, first) / k * k;  // whole groups, one at least
     const int64_t count = std::min(std::max(fit, k), batch.size() - first);
     const bool whole = count == batch.size();
-    if (overlap_ && first + count == batch.size()) gradient_sum_->begin();  // the parts are summed here, once
+    const bool last = first + count == batch.size();
+    if (overlap_ && last && !mirror_.defined()) gradient_sum_->begin();  // the parts are summed here, once
     learn(std::span(drawn).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
           whole ? batch : select(batch, at::arange(first, first + count)));
     first += count;
   }
+  publish_copy(/*wait=*/false, /*stop=*/false);  // while the GPU computes
   const double norm = descend();
   interval_.grad_norm += norm / static_cast<double>(world_.trainers().size());
   interval_.updates += 1.0 / static_cast<double>(world_.trainers().size());
@@ -223,14 +255,18 @@ void Trainer::learn(std::span<const IndexEntry> drawn, const Batch& part) {
 double Trainer::descend() {
   {
     const Timed timed(interval_.backward_seconds);
-    gradient_sum_->finish();
+    if (mirror_.defined()) {
+      reach(policy_->parameters.gradient(), [this](std::span<float>) { gradient_sum_->finish(); });
+    } else {
+      gradient_sum_->finish();
+    }
   }
   const Timed timed(interval_.optimise_seconds);
   const double norm = gradient_norm();
   VALIDATE(std::isfinite(norm), "the gradient is not finite", "norm " + std::to_string(norm),
            "lower trainer.learning_rate, or set trainer.clip");
   optimiser_->step(norm);
-  if (sharded_) gradient_sum_->gather(floats(policy_->parameters.flat()));
+  if (sharded_) reach(policy_->parameters.flat(), [this](std::span<float> values) { gradient_sum_->gather(values); });
   return norm;
 }
 

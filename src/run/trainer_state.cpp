@@ -1,4 +1,6 @@
 // What a trainer puts into a checkpoint and takes from it.
+#include <ATen/ATen.h>
+
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -10,8 +12,9 @@ namespace tightrope {
 namespace {
 
 void copy(const Tensor& tensor, std::vector<float>& values) {
-  const float* first = tensor.const_data_ptr<float>();
-  values.assign(first, first + tensor.numel());
+  const Tensor host = tensor.cpu();
+  const float* first = host.const_data_ptr<float>();
+  values.assign(first, first + host.numel());
 }
 
 // IntervalSums as a row of doubles.
@@ -42,7 +45,8 @@ void Trainer::save(CheckpointData& data) const {
       continue;
     }
     values.resize(static_cast<size_t>(share.size));
-    gradient_sum_->gather({moment.const_data_ptr<float>(), static_cast<size_t>(moment.numel())}, share, values);
+    const Tensor host = moment.cpu();
+    gradient_sum_->gather({host.const_data_ptr<float>(), static_cast<size_t>(host.numel())}, share, values);
   }
   data.step = steps_done();
   data.clocks["policy"] = steps_done();

@@ -121,7 +121,7 @@ Scores EnvironmentTask::score(Policy& policy, const Batch& batch) const {
     scores.log_ref = at::tensor(walked.uniform_ref).view(batch.actions.sizes());
   if (flows) scores.log_flow = pick_rows(heads.select(1, columns.flow), walked.flow.row);
   if (policy.parameters.groups().back().name == "log_z") {
-    const Tensor& log_z = policy.parameters.at("log_z");
+    const Tensor log_z = policy.parameters.at("log_z").cpu();
     scores.log_z = log_z.size(0) == 1 ? log_z.expand({batch.size()}) : log_z.index_select(0, batch.query);
   }
   return scores;

@@ -206,7 +206,7 @@ std::string TextTask::describe(const Batch& batch, int64_t row) const {
 
 void TextTask::export_policy(const Policy& policy, const std::string& folder) const {
   if (!problem_.save) return;
-  const Tensor& flat = policy.parameters.flat();
+  const Tensor flat = policy.parameters.flat().cpu();
   problem_.save({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}, folder + "/model");
 }
 

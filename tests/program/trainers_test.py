@@ -99,8 +99,8 @@ class Trainers(ProgramTest):
         return result.err
 
     def test_devices_that_cannot_be(self):
-        self.assertIn("world.device = cuda does not work yet (policies, samplers and scorers have kernels for the CPU "
-                      "only) set auto", self.refuse("--world.device=cuda"))
+        self.assertIn("world.device = cuda is not in this program (it was built without CUDA and NCCL) set auto, or "
+                      "build with cmake --preset cuda", self.refuse("--world.device=cuda"))
         self.assertIn("collective.kind = nccl does not work with world.device = cpu",
                       self.refuse("--world.device=cpu", "--collective.kind=nccl"))
         self.assertIn("collective.kind = nccl is not in this program (it was built without CUDA and NCCL) set auto",
@@ -112,6 +112,9 @@ class Trainers(ProgramTest):
         for gpus, said in (("0", "nccl needs a GPU per trainer"), ("shared", "two trainers are on one GPU")):
             with self.subTest(gpus=gpus):
                 self.assertIn(said, self.refuse(two, nccl=True, env={"STANDIN_GPUS": gpus}))
+        # The stand-in is no GPU to LibTorch, whether or not this one has a part for them.
+        self.assertRegex(self.refuse("--world.device=cuda", nccl=True), r"this LibTorch cannot compute on GPUs "
+                         r"\(.+\) set LIBTORCH_ROOT|GPU 0 does not work with this LibTorch \(")
         self.assertIn("more trainers than GPUs on a node",
                       self.refuse("--world.trainers=3", np=3, nccl=True, env={"STANDIN_GPUS": "2"}))
 

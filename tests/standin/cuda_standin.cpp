@@ -52,10 +52,7 @@ Device& device() {
 
 std::atomic<int> longest_delay{std::getenv("STANDIN_DELAY") ? std::atoi(std::getenv("STANDIN_DELAY")) : 300};
 
-std::string gpus() {
-  const char* text = std::getenv("STANDIN_GPUS");
-  return text ? text : "8";
-}
+std::string gpus() { return std::getenv("STANDIN_GPUS") ? std::getenv("STANDIN_GPUS") : "8"; }
 
 int gpu_count() { return gpus() == "own" || gpus() == "shared" ? 1 : std::atoi(gpus().c_str()); }
 
@@ -76,7 +73,18 @@ std::shared_ptr<CUevent_st> live(cudaEvent_t event) {
   return found->second;
 }
 
+cudaStream_t new_stream() {
+  auto* const stream = new CUstream_st;
+  stream->thread = std::thread([stream] { stream->run(); });
+  const std::lock_guard lock(device().mutex);
+  device().streams.insert(stream);
+  return stream;
+}
+
+// Null is the default stream, which waits for no other, as all others are made with cudaStreamNonBlocking.
 cudaStream_t live(cudaStream_t stream) {
+  static cudaStream_t const standard = new_stream();
+  if (stream == nullptr) return standard;
   const std::lock_guard lock(device().mutex);
   if (!device().streams.contains(stream)) refuse("a stream is used that does not exist (any more)");
   return stream;
@@ -91,10 +99,9 @@ void drain_all() {
   for (cudaStream_t stream : streams) stream->drain();
 }
 
-void check_pinned(const void* pointer, size_t bytes) {
+bool pinned(const void* pointer, size_t bytes) {
   const std::lock_guard lock(device().mutex);
-  if (find(device().pinned, pointer, bytes, [](size_t length) { return length; }) == device().pinned.end())
-    refuse("a copy beside the host uses memory that is not pinned, or goes beyond it");
+  return find(device().pinned, pointer, bytes, [](size_t length) { return length; }) != device().pinned.end();
 }
 
 }  // namespace
@@ -112,8 +119,8 @@ std::byte* device_bytes(const void* pointer, size_t bytes) {
   return found->second.first + (static_cast<const std::byte*>(pointer) - found->first);
 }
 
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  live(stream);
+void enqueue(cudaStream_t handle, std::function<void()> work) {
+  cudaStream_t const stream = live(handle);
   const std::lock_guard lock(stream->mutex);
   stream->work.push_back(std::move(work));
   stream->changed.notify_all();
@@ -208,22 +215,20 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost) return cudaErrorInvalidMemcpyDirection;
-  const bool in = kind == cudaMemcpyHostToDevice;
-  check_pinned(in ? from : to, bytes);
-  void* const target = in ? device_bytes(to, bytes) : to;
-  const void* const source = in ? from : device_bytes(from, bytes);
+  if (kind != cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
+  if (bytes == 0) return cudaSuccess;
+  const auto reach = [bytes](const void* pointer) {  // what is not pinned must be the device's
+    return pinned(pointer, bytes) ? const_cast<void*>(pointer) : device_bytes(pointer, bytes);
+  };
+  void* const target = reach(to);
+  const void* const source = reach(from);
   enqueue(stream, [=] { std::memcpy(target, source, bytes); });
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  if (flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
-  *stream = new CUstream_st;
-  (*stream)->thread = std::thread([made = *stream] { made->run(); });
-  const std::lock_guard lock(device().mutex);
-  device().streams.insert(*stream);
-  return cudaSuccess;
+  *stream = flags == cudaStreamNonBlocking ? new_stream() : nullptr;
+  return *stream == nullptr ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 // What was given to it is still done.

@@ -5,6 +5,7 @@ import sys
 # name -> what stands in the source, exactly once, and what is put in its place
 MUTANTS = {
     "sum_before_it_arrived": ("follow(slot.arrived, in_, work_);", ""),
+    "sum_before_it_is_computed": ("follow(slot.arrived, kDefaultStream, in_);", ""),
     "copy_before_it_is_summed": ("follow(slot.summed, work_, out_);", ""),
     "unpack_before_it_left": ("if (state == cudaSuccess) return;", "return;"),
     "count_in_bytes": ("ncclAllReduce(at, at, values.size(),", "ncclAllReduce(at, at, values.size() * sizeof(float),"),

@@ -4,6 +4,11 @@
 #include <cstdlib>
 
 #include "collective_fixture.hpp"
+#include "tightrope/comm/gpu.hpp"
+
+#ifdef TIGHTROPE_TEST_NCCL
+#include "../../src/comm/cuda_call.hpp"
+#endif
 
 namespace tightrope {
 namespace {
@@ -33,6 +38,60 @@ TEST(Nccl, GivesTheSumsOfMpi) {
     size += std::pow(sums[0][i], 2);
   }
   EXPECT_LE(std::sqrt(apart), 1e-6 * std::sqrt(size));
+}
+
+// Values on the GPU, written and read by way of the default stream, as a policy's work is.
+class OnGpu {
+ public:
+  explicit OnGpu(size_t count) : host_(count * sizeof(float)), device_(count * sizeof(float)), count_(count) {}
+  std::span<float> values() const { return {reinterpret_cast<float*>(device_.data()), count_}; }
+  void write(const std::vector<float>& from) {
+    read();  // the pinned memory is free then
+    std::memcpy(host_.data(), from.data(), count_ * sizeof(float));
+    copy(device_.data(), host_.data());
+  }
+  std::vector<float> read() {
+    copy(host_.data(), device_.data());
+    check(cudaEventRecord(done_, nullptr), "cudaEventRecord");
+    while (cudaEventQuery(done_) == cudaErrorNotReady) {
+    }
+    const auto* const first = reinterpret_cast<const float*>(host_.data());
+    return {first, first + count_};
+  }
+
+ private:
+  void copy(void* to, const void* from) const {
+    check(cudaMemcpyAsync(to, from, count_ * sizeof(float), cudaMemcpyDefault, nullptr), "cudaMemcpyAsync");
+  }
+  PinnedBuffer host_;
+  DeviceBuffer device_;
+  CudaEvent done_;
+  size_t count_;
+};
+
+TEST(Nccl, SumsWhatLiesOnTheGpu) {
+  const mpi::Comm comm = mpi::Comm::world();
+  const size_t count = 6 * kBucket / 4 + 77;
+  const GradientPlan p = plan(comm, count);
+  const auto collective = make_collective(deck("nccl"), p, comm, /*on_gpu=*/true);
+  OnGpu memory(count);
+  GradientSum sum(p, comm.rank(), *collective, memory.values(), /*sharded=*/false);
+  GradientSum shards(p, comm.rank(), *collective, memory.values(), /*sharded=*/true);
+  for (unsigned turn = 0; turn < 8; ++turn) {
+    memory.write(numbers(comm.rank(), count, turn));
+    if (turn % 2 == 0) {
+      sum.finish();
+    } else {
+      shards.finish();
+      shards.gather(memory.values());
+    }
+    const auto found = memory.read();
+    ASSERT_EQ(wrong(comm, found, 1e-6, turn), 0U) << "turn " << turn;
+    ASSERT_EQ(different(comm, found), 0U) << "turn " << turn;
+  }
+  memory.write(numbers(comm.rank(), count));
+  sum.broadcast(memory.values());
+  EXPECT_TRUE(same_bits(memory.read(), numbers(0, count)));
 }
 
 TEST(Nccl, AnErrorOfOneRankEndsTheSumOfAll) {
@@ -89,7 +148,7 @@ TEST(Nccl, SaysWhyThereIsNoGpuForATrainer) {
   const mpi::Comm comm = mpi::Comm::world();
   const auto problem = [&](const char* gpus) {
     ::setenv("STANDIN_GPUS", gpus, 1);
-    return nccl_problem(comm, /*trainer=*/true);
+    return gpu_problem(comm, /*trainer=*/true, "collective.kind = nccl");
   };
   const std::string before = std::getenv("STANDIN_GPUS") ? std::getenv("STANDIN_GPUS") : "8";
   EXPECT_EQ(problem("8"), "");
@@ -103,7 +162,8 @@ TEST(Nccl, SaysWhyThereIsNoGpuForATrainer) {
 }
 #else
 TEST(Nccl, IsNotInThisBuild) {
-  EXPECT_NE(nccl_problem(mpi::Comm::world(), true).find("was built without CUDA and NCCL"), std::string::npos);
+  EXPECT_NE(gpu_problem(mpi::Comm::world(), true, "world.device = cuda").find("was built without CUDA and NCCL"),
+            std::string::npos);
 }
 #endif
 

@@ -39,24 +39,22 @@ class Collective {
   virtual std::string name() const = 0;  // for people
 };
 
-// The one that the deck asks for, for the buckets of a plan.  Collective call over the trainers.
+// `kind` mpi or nccl, for the buckets of a plan.  Collective call over the trainers.
+// on_gpu: spans may be memory of the trainer's GPU, which what was given to the default stream has written; nccl in
+// float32 only.
 std::unique_ptr<Collective> make_collective(const CollectiveDeck& deck, const GradientPlan& plan,
-                                            const mpi::Comm& trainers);
+                                            const mpi::Comm& trainers, bool on_gpu = false);
 
 // Runs operations on a thread of its own where there is something to overlap and MPI grants THREAD_MULTIPLE.
 // Repeatable for a fixed number of trainers.
 std::unique_ptr<Collective> make_mpi_collective(const CollectiveDeck& deck, const GradientPlan& plan,
                                                 const mpi::Comm& trainers);
 
-// One GPU per trainer: its rank among the trainers of the node that see several GPUs, else the one that it sees.
-// Spans are host memory, staged through the GPU by way of pinned buffers, nccl_buckets at a time.
+// One GPU per trainer (gpu_of_trainer).  nccl_buckets at a time go through buffers on it: copied there on the GPU, or
+// by way of pinned memory from the host.
 constexpr int64_t nccl_buckets = 4;
 std::unique_ptr<Collective> make_nccl_collective(const CollectiveDeck& deck, const GradientPlan& plan,
-                                                 const mpi::Comm& trainers);
-
-// Collective call over all ranks: why collective.kind = nccl cannot run with these trainers ("problem (why) what to
-// do"), the same on all ranks; "" where it can.
-std::string nccl_problem(const mpi::Comm& comm, bool trainer);
+                                                 const mpi::Comm& trainers, bool on_gpu);
 
 // What one takes of host memory, in bytes, but for what the libraries take.
 int64_t collective_bytes(const CollectiveDeck& deck, const GradientPlan& plan, bool sharded);

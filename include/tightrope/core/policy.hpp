@@ -32,6 +32,10 @@ class ParameterSet {
   // All of one group must be added in a row, before any value is asked for.
   void add(const std::string& name, const std::string& group, std::vector<int64_t> shape);
 
+  // Where values and gradients lie: on the CPU, unless said before any value is asked for.
+  void place(at::Device device);
+  at::Device device() const { return device_; }
+
   // Values and gradients begin at zero and take memory from their first use: counting the parameters of a large model
   // needs none, sampling from it needs no gradients.
   const Tensor& flat() const;                                           // (P) float32
@@ -43,8 +47,9 @@ class ParameterSet {
   int64_t size() const;
   void zero_gradient();
 
-  // `watcher` hears during a backward pass, on its thread, which values of gradient() the pass will not touch again:
-  // each at most once; parameters that the loss does not depend on are never mentioned.
+  // `watcher` hears during a backward pass, on the thread that called it, which values of gradient() the pass will not
+  // touch again: each at most once; parameters that the loss does not depend on are never mentioned, nor are leaves off
+  // the CPU, whose gradients autograd adds up on threads of its own.
   using GradientWatcher = std::function<void(const Extent&)>;
   void watch_gradient(GradientWatcher watcher);
   // For a backward pass that adds to gradient() itself, past the leaves.
@@ -59,6 +64,7 @@ class ParameterSet {
  private:
   mutable std::vector<Parameter> parameters_;
   std::vector<ParameterGroup> groups_;
+  at::Device device_{at::DeviceType::CPU};
   mutable Tensor flat_, gradient_;
   std::shared_ptr<const GradientWatcher> watcher_;  // shared with the leaves' hooks
   int64_t revision_ = 0;
@@ -81,7 +87,7 @@ struct Observation {
 class StatePolicy : public Policy {
  public:
   // (N,O) float32 raw heads: forward logits, then backward logits, then log flow, as far as asked for.
-  // Builds an autograd graph where gradients are enabled.
+  // On the CPU, wherever the parameters are.  Builds an autograd graph where gradients are enabled.
   virtual Tensor heads(const Observation& observation) = 0;
 };
 

@@ -28,7 +28,7 @@ class MlpPolicy final : public StatePolicy {
 
  private:
   MlpShape shape_;
-  std::vector<Tensor> layers_;  // weight and bias of each layer, the leaves of `parameters`
+  std::vector<Tensor> layers_;  // weight and bias of each layer, the leaves of `parameters`, from their first use
 };
 
 }  // namespace tightrope

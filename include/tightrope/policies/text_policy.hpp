@@ -13,7 +13,8 @@ namespace tightrope {
 
 class TextPolicy final : public Policy {
  public:
-  // `load` fills flat() with what training starts from; `sampler` is the precision of the sampler's copy.
+  // `load` fills a (P) float32 tensor on the CPU with what training starts from; `sampler` is the precision of the
+  // sampler's copy.
   TextPolicy(const DecoderConfig& config, Precision sampler, std::function<void(const Tensor&)> load);
 
   void initialise(uint64_t seed) override;  // the seed has no say: training starts from the model

@@ -99,14 +99,23 @@ struct Plan {
   int64_t groups = 0;      // per update, over all trainers
   int64_t parameters = 0;  // of the policy
   GradientPlan gradient{0, 0, 1};
+  CollectiveDeck collective;                                           // its kind mpi or nccl
+  bool on_gpus = false;                                                // trainers compute on GPUs (choose_devices)
+  int gpu = 0;                                                         // then: of this trainer
   WeightBoard::Precision precision = WeightBoard::Precision::float32;  // of published weights
-  int64_t groups_of(int trainer) const;            // this trainer's share; all shares add up to groups
-  int64_t window_bytes(int rank) const;            // one-sided memory: lanes, store, weight board
-  int64_t training_bytes(const Deck& deck) const;  // of a trainer: parameters, gradient, moments, buffers of its sum
-  std::string describe(const Deck& deck) const;    // for --check: batch arithmetic and bytes per rank
+  int64_t groups_of(int trainer) const;  // this trainer's share; all shares add up to groups
+  int64_t window_bytes(int rank) const;  // one-sided memory: lanes, store, weight board
+  // Of a trainer: parameters, gradient, moments, buffers of its sum; on its GPU where that is where it computes.
+  int64_t training_bytes(const Deck& deck) const;
+  std::string describe(const Deck& deck) const;  // for --check: batch arithmetic and bytes per rank
 };
 
 // Throws Failure where the sizes do not fit ([replay] bytes too small for one batch).
 Plan make_plan(const Deck& deck, int ranks, const Task& task, int64_t parameters);
+
+// Says in the plan where trainers compute and what sums their gradients, and makes this trainer's GPU ready;
+// make_plan() alone keeps all on the CPU.  Collective over all ranks.  Throws DeckError where the deck asks for what is
+// not there.
+void choose_devices(const Deck& deck, const mpi::Comm& comm, Plan& plan);
 
 }  // namespace tightrope

@@ -18,6 +18,7 @@
 #include "tightrope/run/checkpoint_writer.hpp"
 #include "tightrope/run/clock.hpp"
 #include "tightrope/run/decks.hpp"
+#include "tightrope/run/weight_staging.hpp"
 
 namespace tightrope {
 
@@ -86,6 +87,7 @@ class Trainer {
   void publish(bool stop);  // trainer 0 only, elsewhere nothing
   Policy& policy() { return *policy_; }
   std::string transport() const { return collective_->name(); }  // of the gradient, in words
+  std::string device() const { return policy_->parameters.device().str(); }
 
   // What this trainer's store holds at the extremes, for people: the newest, the most and the least rewarded record.
   std::vector<TrajectoryNote> notes();
@@ -103,6 +105,10 @@ class Trainer {
   bool can_draw();
   bool agree(bool mine);
   bool stops() const { return at_boundary_ && (agreed_.interrupt || agreed_.finish); }
+  void put_on_board(int64_t version, std::span<const float> weights, bool stop);
+  void publish_copy(bool wait, bool stop);
+  template <class Run>
+  void reach(const Tensor& values, Run run);
   void update();
   std::vector<IndexEntry> draw();
   void learn(std::span<const IndexEntry> drawn, const Batch& part);
@@ -127,7 +133,9 @@ class Trainer {
   std::unique_ptr<Policy> policy_;
   std::unique_ptr<Optimiser> optimiser_;
   std::unique_ptr<Collective> collective_;
+  Tensor mirror_;  // (P) float32 on the host: what goes through sums that cannot reach the GPU; else undefined
   std::unique_ptr<GradientSum> gradient_sum_;
+  std::unique_ptr<WeightStaging> staging_;  // trainer 0's where it computes on a GPU
   ReplayIndex index_;
   Interval interval_;
   double skipped_before_ = 0;  // before a restart

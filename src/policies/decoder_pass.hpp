@@ -1,11 +1,11 @@
 #pragma once
-// The layers of a decoder over one TokenTree on a CPU, forward and backward.
+// The layers of a decoder over one TokenTree, forward and backward, on the device of the parameters.
 #include <functional>
 #include <vector>
 
 #include "tightrope/policies/decoder_config.hpp"
 #include "tightrope/policies/token_tree.hpp"
-#include "tree_attention_cpu.hpp"
+#include "tree_attention.hpp"
 
 namespace tightrope {
 
@@ -59,7 +59,7 @@ class DecoderPass {
   const TokenTree& tree_;
   TreeAttention attention_;
   DecoderViews full_, rounded_;
-  Tensor tokens_;  // (N) int64
+  Tensor tokens_;  // (N) int64, on the device
   std::vector<Kept> kept_;
 };
 

@@ -1,9 +1,9 @@
-#include "decoder_cpu.hpp"
+#include "decoder_pass.hpp"
 
 #include <ATen/ATen.h>
 
-#include "decoder_kernels_cpu.hpp"
-#include "decoder_products_cpu.hpp"
+#include "decoder_kernels.hpp"
+#include "decoder_products.hpp"
 #include "tightrope/base/check.hpp"
 
 namespace tightrope {
@@ -49,17 +49,17 @@ DecoderViews::DecoderViews(const DecoderConfig& config, const Tensor& flat) {
 DecoderPass::DecoderPass(const DecoderConfig& config, const Tensor& flat, const Tensor& rounded, const TokenTree& tree)
     : config_(config),
       tree_(tree),
-      attention_(config, tree),
+      attention_(config, tree, flat.device()),
       full_(config, flat),
       rounded_(config, rounded),
-      tokens_(at::tensor(at::ArrayRef<int32_t>(tree.token)).to(at::kLong)) {}
+      tokens_(at::tensor(at::ArrayRef<int32_t>(tree.token)).to(flat.device(), at::kLong)) {}
 
 Tensor DecoderPass::narrow(int64_t width) const { return at::empty({tree_.nodes(), width}, rounded_.head.options()); }
 
 DecoderPass::Kept DecoderPass::room() const {
   const int64_t attended = config_.heads * config_.head_size;
   Kept kept;
-  kept.in = at::empty({tree_.nodes(), config_.hidden}, at::kFloat);
+  kept.in = at::empty({tree_.nodes(), config_.hidden}, full_.norm.options().dtype(at::kFloat));
   kept.middle = at::empty_like(kept.in);
   kept.qkv = narrow(attended + 2 * config_.kv_heads * config_.head_size);
   kept.attended = narrow(attended);

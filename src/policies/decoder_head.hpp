@@ -1,6 +1,7 @@
 #pragma once
-// The head of a decoder on a CPU: log-softmax over the vocabulary of z = h w^T / temperature, at given entries.
-// A block of the vocabulary at a time, with running sums, so that no more than (1024, 2048) logits exist at once.
+// The head of a decoder: log-softmax over the vocabulary of z = h w^T / temperature, at given entries.
+// On a CPU a block of the vocabulary at a time, with running sums, so that no more than (1024, 2048) logits exist at
+// once; elsewhere blocks of rows (decoder_aten.hpp).  All tensors are on one device.
 #include <ATen/core/Tensor.h>
 
 namespace tightrope {

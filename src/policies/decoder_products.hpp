@@ -1,7 +1,7 @@
 #pragma once
-// The matrix products of a linear layer, y = x w^T, and of its gradient, by the library on a CPU.
-// x (N,in), w (out,in), y (N,out), all row-major and contiguous; x and w of one type, float32 or bfloat16.  Products of
-// bfloat16 are rounded to it, whatever type they are then stored in or added to.
+// The matrix products of a linear layer, y = x w^T, and of its gradient, by a library.
+// x (N,in), w (out,in), y (N,out), all row-major and contiguous; x and w of one type, float32 or bfloat16.  On a CPU
+// products of bfloat16 are rounded to it, whatever type they are then stored in or added to.
 #include <ATen/core/Tensor.h>
 
 namespace tightrope {
@@ -14,7 +14,7 @@ void input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx);       
 void add_input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx);   // dx += dy w; dx float32
 void add_weight_gradient(const Tensor& dy, const Tensor& x, const Tensor& dw);  // dw += dy^T x; dw float32
 
-// The same on blocks of row-major float32 matrices: c (m,n) = beta c + op(a) op(b), summed over k.
+// The same on blocks of row-major float32 matrices on a CPU: c (m,n) = beta c + op(a) op(b), summed over k.
 struct Block {
   float* data;
   int64_t stride;  // from row to row

@@ -1,5 +1,6 @@
 #pragma once
-// The parts of a decoder layer that work on one row at a time, on a CPU: each reads its input once and keeps nothing.
+// The parts of a decoder layer that work on one row at a time.  On a CPU each reads its input once and keeps nothing;
+// elsewhere LibTorch's operations do (decoder_aten.hpp).
 // Tensors are contiguous; "narrow" ones float32 or bfloat16, all others float32.  Arithmetic is float32.
 #include <ATen/core/Tensor.h>
 

@@ -1,11 +1,9 @@
-#include "nccl_device.hpp"
-
 #include <algorithm>
 #include <array>
 #include <set>
 
 #include "cuda_call.hpp"
-#include "tightrope/comm/collective.hpp"
+#include "tightrope/comm/gpu.hpp"
 
 namespace tightrope {
 namespace {
@@ -22,7 +20,7 @@ std::string bus_id(int gpu) {
 }
 
 // Collective over the trainers of a node; the answer is on its first rank.
-std::string problem_of_node(const mpi::Comm& node) {
+std::string problem_of_node(const mpi::Comm& node, const std::string& key) {
   const int visible = visible_gpus(), gpu = gpu_of_trainer(node);
   const auto ids = node.gather(gpu < visible ? bus_id(gpu) : "", 0);
   int64_t fewest[1] = {-visible};
@@ -31,12 +29,11 @@ std::string problem_of_node(const mpi::Comm& node) {
   const std::string here = mpi::host_name() + ": " + std::to_string(node.size()) + " trainers; " +
                            std::to_string(-fewest[0]) + " GPUs are visible to one of them";
   const std::string advice =
-      "start fewer trainers per node or ask for more GPUs (--gpus-per-node), or set "
+      "start fewer trainers per node or ask for more GPUs (--gpus-per-node), or set world.device = cpu and "
       "collective.kind = mpi";
   if (fewest[0] == 0)
-    return "collective.kind = nccl needs a GPU per trainer (" + here +
-           ") run trainers on nodes with GPUs, or set "
-           "collective.kind = mpi";
+    return key + " needs a GPU per trainer (" + here +
+           ") run trainers on nodes with GPUs, or set world.device = cpu and collective.kind = mpi";
   if (std::ranges::count(ids, "") > 0) return "there are more trainers than GPUs on a node (" + here + ") " + advice;
   if (std::set(ids.begin(), ids.end()).size() < ids.size())
     return "two trainers are on one GPU (" + here + ", " + ids.front() + " is the first trainer's) " + advice;
@@ -47,9 +44,9 @@ std::string problem_of_node(const mpi::Comm& node) {
 
 int gpu_of_trainer(const mpi::Comm& node) { return visible_gpus() == 1 ? 0 : node.rank(); }
 
-std::string nccl_problem(const mpi::Comm& comm, bool trainer) {
+std::string gpu_problem(const mpi::Comm& comm, bool trainer, const std::string& key) {
   const mpi::Comm trainers = comm.split(trainer ? 0 : -1, comm.rank());
-  const std::string mine = trainer ? problem_of_node(trainers.split_by_node()) : "";
+  const std::string mine = trainer ? problem_of_node(trainers.split_by_node(), key) : "";
   int64_t worst[1] = {mine.empty() ? 0 : comm.size() - comm.rank()};
   comm.max(worst);
   return worst[0] == 0 ? "" : comm.broadcast(mine, comm.size() - static_cast<int>(worst[0]));
