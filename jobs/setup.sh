@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Everything that Tightrope needs on Debian 12: system packages and LibTorch.  Reuses what is there.
-# usage: jobs/setup.sh [--tests]     --tests: also Slurm, a serial HDF5 and clang, for tests that need them
+# usage: jobs/setup.sh [--tests] [--cuda]
+#   --tests          also Slurm, a serial HDF5 and clang, for tests that need them
+#   --cuda           LibTorch with its part for GPUs (4 GB), for the preset `cuda`; the CUDA toolkit is yours to install
 #   LIBTORCH_ROOT    your own LibTorch (the folder with include/ and lib/): nothing is fetched
 #   TIGHTROPE_CACHE  where LibTorch goes (default ~/.cache/tightrope)
 set -euo pipefail
@@ -51,6 +53,7 @@ test_packages() {
 
 libtorch_is_whole() {  # libtorch_is_whole FOLDER
   local file
+  [ -z "$cuda" ] || [ -e "$1/torch/lib/libtorch_cuda.so" ] || return 1
   for file in torch/include/ATen/ATen.h torch/include/torch/csrc/api/include/torch/version.h \
     torch/lib/libtorch_cpu.so torch/lib/libc10.so nvidia/cu13/lib/libcudart.so.13 nvidia/cu13/lib/libcupti.so.13; do
     [ -e "$1/$file" ] || return 1
@@ -86,17 +89,22 @@ libtorch() {
   fi
   python=$(first_python -m pip --version) ||
     die "no Python with pip was found (it fetches LibTorch): install python3-pip, or set LIBTORCH_ROOT"
-  say "LibTorch $torch_version: fetching (560 MB) into $target"
+  local size="560 MB" wheels=(--no-deps "torch==$torch_version" "nvidia-cuda-runtime$cuda_range"
+    "nvidia-cuda-cupti$cuda_range") parts=(torch/lib/libtorch_cpu.so torch/lib/libc10.so torch/lib/libtorch.so
+    'torch/lib/libgomp*.so*')
+  [ -z "$cuda" ] || { size="3 GB, for GPUs" wheels=("torch==$torch_version") parts=('torch/lib/*.so*'); }
+  say "LibTorch $torch_version: fetching ($size) into $target"
   mkdir -p "$cache"
   unpacked=$(mktemp -d "$cache/.unpack-XXXXXX")  # beside the target, so that the rename below is atomic
   trap 'rm -rf "$unpacked"' EXIT
   for minor in $(seq 28 -1 17); do platforms+=(--platform "manylinux_2_${minor}_x86_64"); done
-  "$python" -m pip download --quiet --no-deps --no-cache-dir --disable-pip-version-check --only-binary=:all: \
+  "$python" -m pip download --quiet --no-cache-dir --disable-pip-version-check --only-binary=:all: \
     --python-version 3.11 --implementation cp --abi cp311 --abi none "${platforms[@]}" --platform manylinux2014_x86_64 \
-    --dest "$unpacked/wheels" "torch==$torch_version" "nvidia-cuda-runtime$cuda_range" "nvidia-cuda-cupti$cuda_range"
-  unzip -q "$unpacked"/wheels/torch-*.whl 'torch/include/*' torch/lib/libtorch_cpu.so torch/lib/libc10.so \
-    torch/lib/libtorch.so 'torch/lib/libgomp*.so*' -d "$unpacked/root"
-  for wheel in "$unpacked"/wheels/nvidia_*.whl; do unzip -q "$wheel" 'nvidia/cu13/lib/*' -d "$unpacked/root"; done
+    --dest "$unpacked/wheels" "${wheels[@]}"
+  unzip -q "$unpacked"/wheels/torch-*.whl 'torch/include/*' "${parts[@]}" -d "$unpacked/root"
+  for wheel in "$unpacked"/wheels/nvidia_*.whl; do
+    unzip -q "$wheel" 'nvidia/*/lib/*' -d "$unpacked/root" || [ $? = 11 ]  # 11: it has no libraries
+  done
   chmod -R u+rwX,go+rX "$unpacked/root"
   libtorch_is_whole "$unpacked/root" ||
     die "the LibTorch wheels lack a file that they should hold: set LIBTORCH_ROOT instead"
@@ -104,12 +112,15 @@ libtorch() {
   mv -T "$unpacked/root" "$target" 2>/dev/null || libtorch_is_whole "$target" || die "could not write $target"
 }
 
-system_packages
+tests="" cuda=""
 for argument in "$@"; do
   case $argument in
-    --tests) test_packages && interop_python ;;
-    *) die "unknown argument '$argument': usage: jobs/setup.sh [--tests]" ;;
+    --tests) tests=yes ;;
+    --cuda) cuda=yes ;;
+    *) die "unknown argument '$argument': usage: jobs/setup.sh [--tests] [--cuda]" ;;
   esac
 done
+system_packages
+[ -z "$tests" ] || { test_packages && interop_python; }
 libtorch
 say "setup: done"

@@ -105,7 +105,7 @@ TEST_F(Gpu, AdamTakesTheSameSteps) {
     for (auto& optimiser : optimisers) optimiser->step(norm);
   }
   EXPECT_LE(apart(sets[1].flat(), sets[0].flat()), 1e-5);
-  EXPECT_LE(apart(optimisers[1]->second_moment(), optimisers[0]->second_moment()), 1e-5);
+  EXPECT_LE(apart(optimisers[1]->second_moment(), optimisers[0]->second_moment()), 5e-5);
 }
 
 // Every value of version v is v; the weights go on changing behind each copy.
