@@ -2,10 +2,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include <malloc.h>
-
 #include <cstdio>
 
+#include "tightrope/base/allocation.hpp"
 #include "tightrope/run/command_line.hpp"
 #include "tightrope/run/run.hpp"
 #include "tightrope/run/signals.hpp"
@@ -14,14 +13,6 @@
 namespace {
 
 using namespace tightrope;
-
-// Buffers of a few megabytes come and go at every update: kept, they cost no page faults.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-#endif
-}
 
 int run(const CommandLine& command, const Stopwatch& started) {
   mpi::Comm comm = mpi::Comm::world();
@@ -49,7 +40,7 @@ int main(int argc, char** argv) {
   const tightrope::Stopwatch started;
   const auto command = tightrope::CommandLine::parse(argc, argv);
   if (command.exit_code) return *command.exit_code;
-  keep_freed_memory();
+  tightrope::keep_freed_memory();
   tightrope::signals::watch();
   tightrope::mpi::Session session(argc, argv);
   return tightrope::mpi::guarded([&] { return run(command, started); });

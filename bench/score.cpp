@@ -17,6 +17,7 @@
 
 #include "../src/policies/decoder_pass.hpp"
 #include "../src/policies/decoder_products.hpp"
+#include "tightrope/base/allocation.hpp"
 #include "tightrope/core/rng.hpp"
 #include "tightrope/learn/optimiser.hpp"
 #include "tightrope/policies/decoder.hpp"
@@ -187,6 +188,7 @@ struct Bench {
 };
 
 int run(int argc, char** argv) {
+  keep_freed_memory();  // as the program does
   Precision precision = native_precision();
   int threads = 1;
   bool only_train = false;

@@ -83,7 +83,6 @@ void ParameterSet::zero_gradient() { gradient().zero_(); }
 void ParameterSet::watch_gradient(GradientWatcher watcher) {
   watcher_ = std::make_shared<const GradientWatcher>(std::move(watcher));
   gradient();
-  if (!device_.is_cpu()) return;
   for (const Parameter& parameter : parameters_)
     torch::autograd::impl::set_post_acc_grad_hooks(
         parameter.value, std::make_unique<LeafDone>(watcher_, Extent{parameter.offset, parameter.value.numel()}));

@@ -86,7 +86,8 @@ std::string Recorder::summary() const {
   std::string line = text("%.0f updates, %.0f trajectories, ", value(last_evaluation_, "step"),
                           value(last_evaluation_, "trajectories")) +
                      clock(seconds());
-  line += text(": loss %.4g, log Z %.4f", value(last_row_, "loss"), value(last_evaluation_, "log_z"));
+  line += text(": loss %.4g", value(last_row_, "loss"));
+  if (last_evaluation_.contains("log_z")) line += text(", log Z %.4f", value(last_evaluation_, "log_z"));
   if (exact_.has("log_z")) line += text(" (exact %.4f)", exact_.value("log_z"));
   if (last_evaluation_.contains("tv")) line += text(", TV %.5f", value(last_evaluation_, "tv"));
   if (last_evaluation_.contains("modes_found"))

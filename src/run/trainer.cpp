@@ -49,7 +49,7 @@ Trainer::Trainer(const World& world, const Deck& deck, const Plan& plan, const T
   policy_->initialise(seed_);
   const bool direct = plan.on_gpus && plan.collective.kind == "nccl" && plan.collective.precision == "float32";
   collective_ = make_collective(plan.collective, plan.gradient, world.trainers(), direct);
-  if (plan.on_gpus && !direct && plan.roles.trainers > 1)
+  if (plan.on_gpus && !direct && (plan.roles.trainers > 1 || plan.collective.kind == "nccl"))
     mirror_ = at::empty({parameters.size()}, at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
   optimiser_ = std::make_unique<Optimiser>(
       deck_.optimiser, parameters, deck_.steps,
@@ -71,15 +71,12 @@ void Trainer::reach(const Tensor& values, Run run) {
   values.copy_(mirror_);
 }
 
-void Trainer::begin() {
-  publish(false);
-  publish_copy(/*wait=*/true, /*stop=*/false);
-}
+void Trainer::begin() { staging_ ? publish_now(/*stop=*/false) : publish(/*stop=*/false); }
 
 bool Trainer::step() {
   updated_ = false;
   const Stopwatch watch;
-  publish_copy(/*wait=*/false, /*stop=*/false);
+  serve_board();
   const bool moved = drain();
   const bool collected = !lockstep_ || lanes_done_ == plan_.roles.searchers;
   // In lockstep every trainer must have the whole phase before any looks at what it can draw.
@@ -112,24 +109,6 @@ void Trainer::end_phase() {
   updates_in_phase_ = 0;
   between_phases_ = true;
   publish(false);
-}
-
-void Trainer::publish(bool stop) {
-  if (world_.trainer() != 0) return;
-  if (!staging_) return put_on_board(steps_done(), floats(policy_->parameters.flat()), stop);
-  staging_->start(steps_done());
-  if (lockstep_ || stop) publish_copy(/*wait=*/true, stop);
-}
-
-void Trainer::put_on_board(int64_t version, std::span<const float> weights, bool stop) {
-  const Timed timed(interval_.publish_seconds);
-  board_.publish(version, weights);
-  board_.set_control({version, lockstep_ ? phase_ : 0, steps_done(), stop});
-}
-
-void Trainer::publish_copy(bool wait, bool stop) {
-  if (!staging_) return;
-  if (const auto copy = staging_->take(wait)) put_on_board(copy->version, copy->weights, stop);
 }
 
 // Lane order is store order in lockstep, so that the same records always get the same tickets.
@@ -222,7 +201,7 @@ void Trainer::update() {
           whole ? batch : select(batch, at::arange(first, first + count)));
     first += count;
   }
-  publish_copy(/*wait=*/false, /*stop=*/false);  // while the GPU computes
+  serve_board();  // while the GPU computes
   const double norm = descend();
   interval_.grad_norm += norm / static_cast<double>(world_.trainers().size());
   interval_.updates += 1.0 / static_cast<double>(world_.trainers().size());

@@ -53,4 +53,6 @@ std::optional<WeightStaging::Copy> WeightStaging::take(bool wait) {
   return std::nullopt;
 }
 
+int WeightStaging::waiting() const { return (buffers_[0].version >= 0) + (buffers_[1].version >= 0); }
+
 }  // namespace tightrope

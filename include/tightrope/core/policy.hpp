@@ -47,9 +47,9 @@ class ParameterSet {
   int64_t size() const;
   void zero_gradient();
 
-  // `watcher` hears during a backward pass, on the thread that called it, which values of gradient() the pass will not
-  // touch again: each at most once; parameters that the loss does not depend on are never mentioned, nor are leaves off
-  // the CPU, whose gradients autograd adds up on threads of its own.
+  // `watcher` hears during a backward pass, while its caller waits, which values of gradient() the pass will not touch
+  // again: each at most once; parameters that the loss does not depend on are never mentioned.  On the caller's thread,
+  // but for leaves off the CPU, which have autograd's own thread for their device.
   using GradientWatcher = std::function<void(const Extent&)>;
   void watch_gradient(GradientWatcher watcher);
   // For a backward pass that adds to gradient() itself, past the leaves.

@@ -3,6 +3,7 @@
 // returns false where nothing can be drawn yet.  With several trainers step() is collective over them (they agree in
 // one small sum whether all can draw), and their parameters are bit-identical after every step.
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <span>
 #include <string>
@@ -105,8 +106,8 @@ class Trainer {
   bool can_draw();
   bool agree(bool mine);
   bool stops() const { return at_boundary_ && (agreed_.interrupt || agreed_.finish); }
-  void put_on_board(int64_t version, std::span<const float> weights, bool stop);
-  void publish_copy(bool wait, bool stop);
+  void publish_now(bool stop);
+  void serve_board();
   template <class Run>
   void reach(const Tensor& values, Run run);
   void update();
@@ -136,6 +137,8 @@ class Trainer {
   Tensor mirror_;  // (P) float32 on the host: what goes through sums that cannot reach the GPU; else undefined
   std::unique_ptr<GradientSum> gradient_sum_;
   std::unique_ptr<WeightStaging> staging_;  // trainer 0's where it computes on a GPU
+  bool unpublished_ = false;                // weights wait for room in staging_
+  std::future<void> publishing_;            // a copy that a thread puts on the board
   ReplayIndex index_;
   Interval interval_;
   double skipped_before_ = 0;  // before a restart

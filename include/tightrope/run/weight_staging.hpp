@@ -27,6 +27,7 @@ class WeightStaging {
   };
   // The newest copy that has come and was not given before.  wait: the newest that was started.
   std::optional<Copy> take(bool wait);
+  int waiting() const;  // copies that were started and not given; older ones than the last given do not count
 
  private:
   struct Buffer {
