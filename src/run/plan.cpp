@@ -130,7 +130,8 @@ std::string Plan::describe(const Deck& deck) const {
   line("gradient", number(static_cast<int64_t>(gradient.buckets.size())) + " buckets of at most " +
                        bytes_text(4 * std::min(gradient.bucket_values, parameters)) + ", summed by " + collective.kind +
                        " in " + collective.precision + (collective.overlap ? ", beside the backward pass" : ""));
-  line("training memory", bytes_text(training_bytes(deck)) + " per trainer (weights, gradient, " +
+  line("training memory", bytes_text(training_bytes(deck)) + (on_gpus ? " on each GPU" : " per trainer") +
+                              " (weights, gradient, " +
                               (trainer.shard == "optimizer" ? "its share of two moments)" : "two moments)"));
   line("to be saved", bytes_text(4 * 3 * saved_share(parameters, 0, roles.trainers).size) +
                           " more per trainer from the first checkpoint on (its share of weights and moments)");

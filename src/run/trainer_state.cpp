@@ -12,9 +12,8 @@ namespace tightrope {
 namespace {
 
 void copy(const Tensor& tensor, std::vector<float>& values) {
-  const Tensor host = tensor.cpu();
-  const float* first = host.const_data_ptr<float>();
-  values.assign(first, first + host.numel());
+  values.resize(static_cast<size_t>(tensor.numel()));
+  at::from_blob(values.data(), tensor.sizes(), at::kFloat).copy_(tensor);
 }
 
 // IntervalSums as a row of doubles.
