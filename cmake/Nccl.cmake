@@ -18,7 +18,7 @@ if(CUDAToolkit_FOUND AND NCCL_INCLUDE AND NCCL_LIBRARY)
   endif()
 endif()
 if(NOT TIGHTROPE_CUDA)
-  set(TIGHTROPE_ACCELERATOR "none: CPU build, sums by MPI")
+  set(TIGHTROPE_ACCELERATOR "none (CPU build, sums by MPI)")
 elseif(TARGET nccl)
   set(TIGHTROPE_ACCELERATOR
       "CUDA ${CUDAToolkit_VERSION}, NCCL ${nccl_version}: trainers on GPUs or CPUs, sums by NCCL or MPI")
