@@ -91,6 +91,12 @@ std::vector<int64_t> Comm::gather_all(int64_t value) const {
   return values;
 }
 
+std::string Comm::first(const std::string& text) const {
+  int64_t worst[1] = {text.empty() ? 0 : size() - rank_};
+  max(worst);
+  return worst[0] == 0 ? "" : broadcast(text, size() - static_cast<int>(worst[0]));
+}
+
 std::vector<std::string> Comm::gather(const std::string& text, int root) const {
   const std::vector<int64_t> lengths = gather_all(static_cast<int64_t>(text.size()));
   const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});

@@ -46,10 +46,7 @@ int gpu_of_trainer(const mpi::Comm& node) { return visible_gpus() == 1 ? 0 : nod
 
 std::string gpu_problem(const mpi::Comm& comm, bool trainer, const std::string& key) {
   const mpi::Comm trainers = comm.split(trainer ? 0 : -1, comm.rank());
-  const std::string mine = trainer ? problem_of_node(trainers.split_by_node(), key) : "";
-  int64_t worst[1] = {mine.empty() ? 0 : comm.size() - comm.rank()};
-  comm.max(worst);
-  return worst[0] == 0 ? "" : comm.broadcast(mine, comm.size() - static_cast<int>(worst[0]));
+  return comm.first(trainer ? problem_of_node(trainers.split_by_node(), key) : "");
 }
 
 }  // namespace tightrope

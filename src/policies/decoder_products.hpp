@@ -11,7 +11,7 @@ using at::Tensor;
 void product(const Tensor& x, const Tensor& w, const Tensor& y);                // y = x w^T; y of any of the two types
 void add_product(const Tensor& x, const Tensor& w, const Tensor& y);            // y += x w^T; y float32
 void input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx);       // dx = dy w; dx of any of the two types
-void add_input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx);   // dx += dy w; dx float32
+void add_input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx);   // dx += dy w; dx float32; on a CPU
 void add_weight_gradient(const Tensor& dy, const Tensor& x, const Tensor& dw);  // dw += dy^T x; dw float32
 
 // The same on blocks of row-major float32 matrices on a CPU: c (m,n) = beta c + op(a) op(b), summed over k.

@@ -66,7 +66,6 @@ void input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx) {
 }
 
 void add_input_gradient(const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  if (!dy.is_cpu()) return aten::multiply(dy, w, dx, true);
   if (narrow(dy)) return void(dx.add_(at::mm(dy, w)));
   multiply(block(dy), block(w), block(dx), dy.size(0), w.size(1), dy.size(1), 1);
 }

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "tightrope/core/rng.hpp"
-#include "tightrope/policies/mlp_cpu.hpp"
+#include "tightrope/policies/mlp_heads.hpp"
 
 namespace tightrope {
 

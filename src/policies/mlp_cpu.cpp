@@ -3,7 +3,7 @@
 // instead of multiplying by one-hots.
 #include <algorithm>
 
-#include "tightrope/policies/mlp_cpu.hpp"
+#include "tightrope/policies/mlp_heads.hpp"
 
 extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k,
                        const float* alpha, const float* a, const int* lda, const float* b, const int* ldb,

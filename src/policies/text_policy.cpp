@@ -14,13 +14,9 @@ TextPolicy::TextPolicy(const DecoderConfig& config, Precision sampler, std::func
 void TextPolicy::initialise(uint64_t /*seed*/) {
   const at::NoGradGuard no_grad;
   const Tensor& flat = parameters.flat();
-  if (flat.is_cpu()) {
-    load_(flat);
-  } else {
-    const Tensor host = at::empty(flat.sizes(), at::kFloat);
-    load_(host);
-    flat.copy_(host);
-  }
+  const Tensor host = flat.cpu();  // itself where it is there
+  load_(host);
+  flat.copy_(host);
   parameters.changed();
 }
 

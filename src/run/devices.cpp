@@ -3,18 +3,6 @@
 #include "tightrope/run/decks.hpp"
 
 namespace tightrope {
-namespace {
-
-// The first text that is not empty, on all ranks.
-std::string first_text(const mpi::Comm& comm, const std::string& mine) {
-  std::string first;
-  for (const std::string& text : comm.gather(mine, 0))
-    if (first.empty()) first = text;
-  return comm.broadcast(first, 0);
-}
-
-}  // namespace
-
 void choose_devices(const Deck& deck, const mpi::Comm& comm, Plan& plan) {
   const bool trainer = comm.rank() < plan.roles.trainers;
   const std::string &device = deck.get<WorldDeck>().device, &kind = deck.get<CollectiveDeck>().kind;
@@ -27,7 +15,7 @@ void choose_devices(const Deck& deck, const mpi::Comm& comm, Plan& plan) {
   if (problem.empty()) {
     const mpi::Comm trainers = comm.split(trainer ? 0 : -1, comm.rank());
     if (trainer) plan.gpu = gpu_of_trainer(trainers.split_by_node());
-    problem = first_text(comm, trainer ? open_gpu(plan.gpu) : "");
+    problem = comm.first(trainer ? open_gpu(plan.gpu) : "");
   }
   if (device == "cuda") require(problem, "world.device");
   plan.on_gpus = problem.empty();

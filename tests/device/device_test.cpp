@@ -18,7 +18,7 @@ const at::Device kGpu(at::kCUDA, 0);
 
 class Gpu : public testing::Test {
  protected:
-  static void SetUpTestSuite() { ASSERT_EQ(open_gpu(0), ""); }
+  void SetUp() override { ASSERT_EQ(open_gpu(0), ""); }
 };
 
 double apart(const Tensor& found, const Tensor& wanted) {
@@ -105,7 +105,8 @@ TEST_F(Gpu, AdamTakesTheSameSteps) {
     for (auto& optimiser : optimisers) optimiser->step(norm);
   }
   EXPECT_LE(apart(sets[1].flat(), sets[0].flat()), 1e-5);
-  EXPECT_LE(apart(optimisers[1]->second_moment(), optimisers[0]->second_moment()), 5e-5);
+  // 1 - 0.999 is off by 1.3e-5 of itself where it is taken in float32, as one of the two kernels does.
+  EXPECT_LE(apart(optimisers[1]->second_moment(), optimisers[0]->second_moment()), 2e-5);
 }
 
 // Every value of version v is v; the weights go on changing behind each copy.
@@ -135,10 +136,12 @@ TEST_F(Gpu, CopiesOfWeightsAreOfOneVersion) {
   EXPECT_GT(taken, 10);
 }
 
-// A real model: as many tokens as a batch of the sort deck has.
-TEST_F(Gpu, SmolLm2IsTheSameModel) {
+using GpuSmolLm2 = Gpu;
+
+// A real model.
+TEST_F(GpuSmolLm2, IsTheSameModel) {
   const std::string folder = TIGHTROPE_SOURCE "/models/SmolLM2-135M-Instruct";
-  if (!std::filesystem::exists(folder + "/model.safetensors")) GTEST_SKIP() << "jobs/get-smollm2.sh makes the model";
+  ASSERT_TRUE(std::filesystem::exists(folder)) << folder << " is not there: jobs/get-smollm2.sh makes it";
   ModelFolder model(folder);
   const DecoderConfig config = model.config();
   ParameterSet cpu;

@@ -32,6 +32,14 @@ TEST(Comm, CollectivesAgreeWithArithmetic) {
   for (size_t r = 0; r < texts.size(); ++r) EXPECT_EQ(texts[r], std::string(r, 'x'));
 }
 
+TEST(Comm, TheLowestRankWithATextIsHeardByAll) {
+  const mpi::Comm comm = mpi::Comm::world();
+  EXPECT_EQ(comm.first(""), "");
+  for (int from = 0; from < comm.size(); ++from)
+    EXPECT_EQ(comm.first(comm.rank() < from ? "" : "rank " + std::to_string(comm.rank())),
+              "rank " + std::to_string(from));
+}
+
 TEST(Comm, SplitsIntoPartsAndNodes) {
   const mpi::Comm comm = mpi::Comm::world();
   const mpi::Comm first = comm.split(comm.rank() == 0 ? 0 : -1, 0);

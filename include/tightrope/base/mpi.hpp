@@ -88,6 +88,7 @@ class Comm {
   bool meet(const std::function<bool()>& give_up) const;
   std::vector<int64_t> gather_all(int64_t value) const;
   std::vector<std::string> gather(const std::string& text, int root) const;  // empty off root
+  std::string first(const std::string& text) const;  // of the lowest rank that has one, on all; "" where none has
   void send(std::span<const std::byte> bytes, int to) const;  // local; waits for the receive of as many bytes
   void receive(std::span<std::byte> bytes, int from) const;   // local; in the order in which they are sent
   void poll() const;     // local: enters MPI once, so that one-sided operations at this rank move

@@ -7,7 +7,7 @@
 #include "../../../src/policies/decoder_products.hpp"
 #include "../../../src/policies/tree_attention_aten.hpp"
 #include "decoder_fixture.hpp"
-#include "tightrope/policies/mlp_cpu.hpp"
+#include "tightrope/policies/mlp_heads.hpp"
 
 namespace tightrope::decoder_tests {
 namespace {
