@@ -87,14 +87,9 @@ int restart(const mpi::Comm& comm, const std::string& path, int64_t count) {
   geometry.slots = mine;
   ReplayWindow window(comm, geometry);
   const double seconds = seconds_of(comm, [&] {
-    const CheckpointData data = read_checkpoint(path, comm.rank());
+    CheckpointData data = read_checkpoint(path, comm.rank());
     ReplayIndex index(ReplayDeck(), mine);
-    index.restore(data.index);
-    for (size_t i = 0; i < data.index.entries.size(); ++i) {
-      const auto first = static_cast<size_t>(data.offsets[i]), last = static_cast<size_t>(data.offsets[i + 1]);
-      const IndexEntry& entry = data.index.entries[i];
-      window.write(entry.slot, entry.ticket, std::span(data.records).subspan(first, last - first));
-    }
+    restore_store(data, index, window);
   });
   if (comm.rank() == 0) std::printf("%.6f\n", seconds);
   return 0;

@@ -46,12 +46,15 @@ def noise(mib):
 
 
 def write(folder, mib, repeats):
-    """Seconds of dd, then on 1 and on 2 ranks of write_checkpoint (file, reading back, fsync, rename) and of memcpy."""
+    """Seconds of dd, then on 1 and on 2 ranks of write_checkpoint (file, reading back, fsync, rename) and of memcpy.
+    All write a new file: one over an old one of its own would be given the pages that it has just freed."""
     source, rows = noise(mib), []
     try:
         for turn in range(repeats):  # who goes first changes: the disk may be slower after a long write
             row = {}
             for np in ((0, 1, 2), (1, 2, 0), (2, 0, 1))[turn % 3]:
+                for old in folder.iterdir():
+                    old.unlink()
                 os.sync()
                 if np == 0:
                     row[0] = [seconds_of("dd", f"if={source}", f"of={folder}/dd", "bs=8M", "conv=fsync")]

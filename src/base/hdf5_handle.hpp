@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -62,7 +63,8 @@ struct File::Handle {
   Extents extents;
   const mpi::Comm* comm = nullptr;  // parallel files
   bool writable = false;
-  std::map<std::string, Id> tables;  // open growing datasets
+  std::map<std::string, Id> tables;            // open growing datasets
+  mutable std::shared_ptr<MappedFile> mapped;  // once a slab was asked for
 
   // A serial HDF5 cannot write a file from several ranks: rank 0 has it and writes for all.
   bool gathers() const { return comm != nullptr && !parallel_library; }
@@ -74,6 +76,7 @@ struct File::Handle {
   bool write_all();                                                     // flush; false: the file can no longer be used
   Id& table(const std::string& name);                                   // of a growing dataset, opened once
   Id dataset(const std::string& name) const;                            // Failure where it is not there
+  Id values(const std::string& name, Type type) const;                  // a dataset of one dimension and this type
   Id object(const std::string& name) const;                             // dataset or group
   void make_groups(const std::string& name);                            // and those above it, where they are not there
   Id make_dataset(const std::string& name, Type type, hsize_t values);  // one-dimensional, to be written whole

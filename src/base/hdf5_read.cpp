@@ -42,24 +42,59 @@ std::vector<int64_t> take_list(hid_t object, const char* name, hid_t memory) {
 
 uint64_t checksum_of(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-void File::read_raw(const std::string& path, Type type, int64_t first, std::span<std::byte> out) const {
-  const Id dataset = handle_->dataset(path);
-  const Id stored(H5Dget_type(dataset), H5Tclose);
+Id File::Handle::values(const std::string& name, Type type) const {
+  Id found = dataset(name);
+  const Id stored(H5Dget_type(found), H5Tclose), space(H5Dget_space(found), H5Sclose);
   if (name_of(stored) != name_of(type)) {
-    handle_->fail("cannot read " + handle_->where(path), "it holds " + name_of(stored) + ", not " + name_of(type));
+    fail("cannot read " + where(name), "it holds " + name_of(stored) + ", not " + name_of(type));
   }
-  const Id space(H5Dget_space(dataset), H5Sclose);
-  if (H5Sget_simple_extent_ndims(space) != 1) {
-    handle_->fail("cannot read " + handle_->where(path), "it is not one-dimensional");
-  }
+  if (H5Sget_simple_extent_ndims(space) != 1) fail("cannot read " + where(name), "it is not one-dimensional");
+  return found;
+}
+
+void File::read_raw(const std::string& path, Type type, int64_t first, std::span<std::byte> out) const {
+  const Id dataset = handle_->values(path, type);
   const auto count = static_cast<hsize_t>(static_cast<int64_t>(out.size()) / bytes_of(type));
   if (count == 0) return;
   const auto offset = static_cast<hsize_t>(first);
-  const Id memory(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  const Id space(H5Dget_space(dataset), H5Sclose), memory(H5Screate_simple(1, &count, nullptr), H5Sclose);
   H5Sselect_hyperslab(space, H5S_SELECT_SET, &offset, nullptr, &count, nullptr);
   if (H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, out.data()) < 0) {
     handle_->fail("cannot read " + handle_->where(path));
   }
+}
+
+MappedSlab File::map_raw(const std::string& path, Type type, int64_t slab) const {
+  const Extent extent = slab_extent(path, slab);
+  const Id dataset = handle_->values(path, type);
+  MappedSlab found{nullptr, {}, handle_->where(path), slab, extent.checksum};
+  if (extent.count == 0) return found;
+  if (!handle_->mapped) {
+    handle_->mapped = std::make_shared<MappedFile>(handle_->path);
+    handle_->mapped->expect_all();
+  }
+  const auto file = handle_->mapped->bytes();
+  const auto size = static_cast<size_t>(bytes_of(type)), bytes = static_cast<size_t>(extent.count) * size;
+  const auto before = static_cast<size_t>(extent.first) * size;
+  const haddr_t place = H5Dget_offset(dataset);
+  if (place > file.size() || before + bytes > file.size() - place) {
+    handle_->fail("cannot read " + handle_->where(path), "its values are not in one piece of the file");
+  }
+  found.file = handle_->mapped;
+  found.bytes = file.subspan(place + before, bytes);
+  return found;
+}
+
+void MappedSlab::verify() const {
+  constexpr size_t step = size_t{2} << 20;
+  const HashState state;
+  for (auto left = bytes; !left.empty(); left = left.subspan(std::min(step, left.size()))) {
+    const auto piece = left.first(std::min(step, left.size()));
+    file->fetch(piece);
+    state.add(piece);
+  }
+  VALIDATE(state.digest() == checksum, where + " is damaged",
+           "slab " + std::to_string(slab) + " differs from its checksum", "restore the file or choose another one");
 }
 
 int64_t File::length(const std::string& path) const {
@@ -138,14 +173,10 @@ void File::verify_all(const std::string& path, std::span<const std::byte> bytes)
   }
 }
 
-void File::read_ahead(const std::string& path, int64_t slab) const {
-  const Extent extent = slab_extent(path, slab);
-  const Id dataset = handle_->dataset(path);
-  const haddr_t place = H5Dget_offset(dataset);
-  if (extent.count == 0 || place == HADDR_UNDEF) return;
-  const Id stored(H5Dget_type(dataset), H5Tclose);
-  const auto size = static_cast<int64_t>(H5Tget_size(stored));
-  tightrope::read_ahead(handle_->path, static_cast<int64_t>(place) + extent.first * size, extent.count * size);
+void File::read_ahead(const std::vector<MappedSlab>& slabs) const {
+  std::vector<std::span<const std::byte>> pieces;
+  for (const MappedSlab& slab : slabs) pieces.push_back(slab.bytes);
+  if (handle_->mapped) handle_->mapped->fetch_ahead(std::move(pieces));
 }
 
 // In pieces: a slab can be most of a node's memory.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -13,6 +14,8 @@
 
 namespace tightrope {
 namespace {
+
+constexpr size_t piece_bytes = size_t{2} << 20;  // fetched at once
 
 struct Descriptor {
   explicit Descriptor(const std::string& path) : value(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
@@ -24,6 +27,18 @@ struct Descriptor {
 
   int value;
 };
+
+// False where touching these bytes would be a SIGBUS.
+bool populate([[maybe_unused]] std::span<const std::byte> some) {
+#ifdef MADV_POPULATE_READ
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  if (some.empty()) return true;
+  const auto before = reinterpret_cast<uintptr_t>(some.data()) % page;
+  void* const first = const_cast<std::byte*>(some.data() - before);
+  if (::madvise(first, some.size() + before, MADV_POPULATE_READ) != 0) return errno != EFAULT && errno != EHWPOISON;
+#endif
+  return true;
+}
 
 std::string problem(const std::string& path) { return "cannot read '" + path + "'"; }
 
@@ -44,19 +59,43 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 }
 
 MappedFile::~MappedFile() {
+  ahead_ = {};  // stops
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})), ahead_(std::move(other.ahead_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
+  std::swap(ahead_, other.ahead_);
   return *this;
 }
 
+void MappedFile::expect_all() const {
+  void* const first = const_cast<std::byte*>(bytes_.data());
+  ::madvise(first, bytes_.size(), MADV_SEQUENTIAL);  // wishes, both
+  ::madvise(first, bytes_.size(), MADV_HUGEPAGE);
+}
+
+void MappedFile::fetch(std::span<const std::byte> some) const {
+  VALIDATE(populate(some), problem(path_), "the disk does not give all of its bytes",
+           "restore it or choose another file");
+}
+
+void MappedFile::fetch_ahead(std::vector<std::span<const std::byte>> pieces) {
+  ahead_ = std::jthread([pieces = std::move(pieces)](const std::stop_token& stop) {
+    for (const auto& piece : pieces) {
+      for (auto left = piece; !left.empty(); left = left.subspan(std::min(piece_bytes, left.size()))) {
+        if (stop.stop_requested() || !populate(left.first(std::min(piece_bytes, left.size())))) return;
+      }
+    }
+  });
+}
+
 void read_ahead(const std::string& path, int64_t first, int64_t bytes) {
+  if (bytes == 0) return;  // which the kernel takes for all
   const Descriptor file(path);
   if (file.value >= 0) ::posix_fadvise(file.value, first, bytes, POSIX_FADV_WILLNEED);
 }

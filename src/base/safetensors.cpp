@@ -136,7 +136,9 @@ std::vector<SafetensorsTensor> parse_safetensors_header(std::span<const std::byt
 }
 
 SafetensorsFile::SafetensorsFile(const std::string& path)
-    : file_(path), tensors_(parse_safetensors_header(file_.bytes(), file_.bytes().size(), path)) {}
+    : file_(path), tensors_(parse_safetensors_header(file_.bytes(), file_.bytes().size(), path)) {
+  file_.expect_all();
+}
 
 const SafetensorsTensor* SafetensorsFile::find(const std::string& name) const {
   const auto found = std::ranges::find(tensors_, name, &SafetensorsTensor::name);

@@ -81,6 +81,14 @@ std::optional<int64_t> ReplayIndex::insert_duplicate(const IndexEntry& entry, in
 }
 
 ReplayIndex::Query& ReplayIndex::enter(const IndexEntry& entry) {
+  if (entry.slot == size()) {
+    entries_.push_back(entry);
+    taken_.push_back(0);
+    place_.push_back(0);
+    place_in_query_.push_back(0);
+  } else {
+    entries_[entry.slot] = entry;
+  }
   Query& query = add(entry);
   tree_.insert(query.root, static_cast<int32_t>(entry.slot), entry.version, entry.ticket, exponent(entry));
   note_newest(query);
@@ -89,14 +97,6 @@ ReplayIndex::Query& ReplayIndex::enter(const IndexEntry& entry) {
 
 ReplayIndex::Query& ReplayIndex::add(const IndexEntry& entry) {
   const auto slot = static_cast<int32_t>(entry.slot);
-  if (entry.slot == size()) {
-    entries_.push_back(entry);
-    taken_.push_back(0);
-    place_.push_back(0);
-    place_in_query_.push_back(0);
-  } else {
-    entries_[slot] = entry;
-  }
   Query& query = queries_[entry.query];
   query.query = entry.query;
   ranks_.push(rank(entry), slot, place_);
@@ -161,7 +161,7 @@ void ReplayIndex::Snapshot::check_counters() const {
   }
 }
 
-void ReplayIndex::restore(const Snapshot& snapshot) {
+void ReplayIndex::restore(Snapshot snapshot) {
   const std::vector<int64_t>& c = snapshot.counters;
   const auto records = static_cast<int64_t>(snapshot.entries.size());
   VALIDATE(records <= capacity_,
@@ -172,7 +172,6 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
   static_assert(fixed == std::tuple_size_v<decltype(counters(*this))>);
   snapshot.check_counters();
   *this = ReplayIndex(deck_, capacity_);
-  entries_.resize(records);
   taken_.resize(records);
   place_.resize(records);
   place_in_query_.resize(records);
@@ -186,6 +185,10 @@ void ReplayIndex::restore(const Snapshot& snapshot) {
     const auto slot = static_cast<int32_t>(entry.slot);
     tree_.put(slot, entry.version, entry.ticket, exponent(entry));
     add(entry).taken.push_back(slot);
+  }
+  entries_ = std::move(snapshot.entries);
+  for (int64_t slot = 0; slot < records; ++slot) {  // from the order of tickets to that of slots, each in its place
+    while (entries_[slot].slot != slot) std::swap(entries_[slot], entries_[entries_[slot].slot]);
   }
   for (auto& [number, query] : queries_) {
     query.root = tree_.build(query.taken);

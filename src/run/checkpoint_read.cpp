@@ -19,31 +19,47 @@ std::vector<std::string> split(const std::string& text) {
   return list;
 }
 
-template <class T>
-BigVector<T> read_column(const h5::File& file, const std::string& name, int64_t trainer, size_t rows) {
-  auto values = file.read_slab<T, BigVector<T>>("/index/" + name, trainer);
-  VALIDATE(values.size() == rows, "the index of the checkpoint does not fit its store",
-           "column '/index/" + name + "' has " + std::to_string(values.size()) + " rows and the store " +
-               std::to_string(rows),
-           "choose another checkpoint");
-  return values;
+// Where a store lies in a file.  Columns: those of index_columns(), then ticket, content and log_reward.
+struct StoredStore {
+  h5::MappedSlab sizes, records;
+  std::vector<h5::MappedSlab> columns;
+};
+
+StoredStore map_store(const h5::File& file, int64_t trainer) {
+  StoredStore store;
+  store.sizes = file.map_slab<int64_t>("/store/record_bytes", trainer);
+  for (const auto& row : checkpoint::index_columns()) {
+    store.columns.push_back(file.map_slab<int64_t>(std::string("/index/") + row.name, trainer));
+  }
+  store.columns.push_back(file.map_slab<uint64_t>("/index/ticket", trainer));
+  store.columns.push_back(file.map_slab<uint64_t>("/index/content", trainer));
+  store.columns.push_back(file.map_slab<double>("/index/log_reward", trainer));
+  store.records = file.map_slab<std::byte>("/store/records", trainer);
+  std::vector<h5::MappedSlab> order = {store.sizes};
+  order.insert(order.end(), store.columns.begin(), store.columns.end());
+  order.push_back(store.records);
+  file.read_ahead(order);
+  return store;
 }
 
-BigVector<IndexEntry> read_entries(const h5::File& file, int64_t trainer, size_t rows) {
+// Takes its memory while the file is read.
+BigVector<IndexEntry> read_entries(std::span<const h5::MappedSlab> columns, size_t rows) {
+  BigVector<IndexEntry> entries(rows);
+  for (const h5::MappedSlab& column : columns) {
+    column.verify();
+    VALIDATE(
+        column.size<int64_t>() == rows, "the index of the checkpoint does not fit its store",
+        column.where + " has " + std::to_string(column.size<int64_t>()) + " rows and the store " + std::to_string(rows),
+        "choose another checkpoint");
+  }
   const auto table = checkpoint::index_columns();
-  std::vector<BigVector<int64_t>> columns;
-  for (const auto& row : table) columns.push_back(read_column<int64_t>(file, row.name, trainer, rows));
-  const auto tickets = read_column<uint64_t>(file, "ticket", trainer, rows);
-  const auto contents = read_column<uint64_t>(file, "content", trainer, rows);
-  const auto log_rewards = read_column<double>(file, "log_reward", trainer, rows);
-  BigVector<IndexEntry> entries;
-  entries.reserve(rows);
+  const auto others = columns.subspan(table.size());
   for (size_t i = 0; i < rows; ++i) {
-    IndexEntry& entry = entries.emplace_back();
-    for (size_t c = 0; c < table.size(); ++c) entry.*table[c].field = columns[c][i];
-    entry.ticket = tickets[i];
-    entry.content = contents[i];
-    entry.log_reward = log_rewards[i];
+    IndexEntry& entry = entries[i];
+    for (size_t c = 0; c < table.size(); ++c) entry.*table[c].field = columns[c].at<int64_t>(i);
+    entry.ticket = others[0].at<uint64_t>(i);
+    entry.content = others[1].at<uint64_t>(i);
+    entry.log_reward = others[2].at<double>(i);
   }
   return entries;
 }
@@ -79,23 +95,23 @@ std::vector<SavedParameters> read_parameters(const h5::File& file, const std::st
 
 // What trainer `trainer` of those that wrote the file had of its own.
 void read_own(const h5::File& file, const std::string& path, int64_t trainer, CheckpointData& data) {
-  for (const std::string group : {"/index", "/store"}) {
-    for (const std::string& name : file.members(group)) file.read_ahead(group + "/" + name, trainer);
-  }
-  data.records = file.read_slab<std::byte, BigVector<std::byte>>("/store/records", trainer);
-  const auto sizes = file.read_slab<int64_t, BigVector<int64_t>>("/store/record_bytes", trainer);
-  data.offsets.reserve(sizes.size() + 1);
+  StoredStore store = map_store(file, trainer);
+  store.sizes.verify();
+  const size_t rows = store.sizes.size<int64_t>();
+  data.index.entries = read_entries(store.columns, rows);
+  data.stored = std::move(store.records);
+  data.offsets.reserve(rows + 1);
   data.offsets = {0};
-  auto left = static_cast<int64_t>(data.records.size());
-  for (const int64_t size : sizes) {
+  auto left = static_cast<int64_t>(data.packed().size());
+  for (size_t i = 0; i < rows; ++i) {
+    const auto size = store.sizes.at<int64_t>(i);
     left = size >= 0 && size <= left ? left - size : -1;
     data.offsets.push_back(data.offsets.back() + (left >= 0 ? size : 0));
   }
   VALIDATE(left == 0, "the store in '" + path + "' does not fit its records",
-           "dataset '/store/record_bytes' does not add up to the " + std::to_string(data.records.size()) +
+           "dataset '/store/record_bytes' does not add up to the " + std::to_string(data.packed().size()) +
                " bytes of '/store/records'",
            "choose another checkpoint");
-  data.index.entries = read_entries(file, trainer, sizes.size());
   data.index.counters = file.read_slab<int64_t>("/index/counters", trainer);
   if (file.has("/sums")) {
     for (const std::string& name : file.members("/sums"))
@@ -159,9 +175,10 @@ CheckpointData read_checkpoint(const std::string& path, ReplayMerge& merge) {
   for (int64_t trainer = 0; trainer < data.trainers; ++trainer) {
     CheckpointData old;
     read_own(file, path, trainer, old);
+    old.check_records();
     for (const size_t i : merge.add(old.index)) {
-      const auto first = old.records.begin() + old.offsets[i], last = old.records.begin() + old.offsets[i + 1];
-      data.records.insert(data.records.end(), first, last);
+      const auto record = old.record(i);
+      data.records.insert(data.records.end(), record.begin(), record.end());
       data.offsets.push_back(static_cast<int64_t>(data.records.size()));
     }
     add_up(old.sums, data.sums);

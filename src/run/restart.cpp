@@ -132,7 +132,7 @@ Run::Start Run::restart() {
   if (path.empty()) return {};
   int64_t start[3] = {0, 0, 0};
   if (trainer_) {
-    const CheckpointData data = read(path);
+    CheckpointData data = read(path);
     trainer_->restore(data);
     seconds_before_ = data.scalars.at("seconds");
     if (data.scalars.contains("row_seconds")) row_seconds_before_ = data.scalars.at("row_seconds");

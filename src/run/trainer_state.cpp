@@ -67,7 +67,7 @@ void Trainer::save(CheckpointData& data) const {
   }
 }
 
-void Trainer::restore(const CheckpointData& data) {
+void Trainer::restore(CheckpointData& data) {
   const SavedParameters& saved = data.parameters.at(0);
   VALIDATE(static_cast<int64_t>(saved.arrays.at("weights").size()) == policy_->parameters.size(),
            "the checkpoint holds another policy",
@@ -92,12 +92,7 @@ void Trainer::restore(const CheckpointData& data) {
     std::memcpy(static_cast<void*>(static_cast<IntervalSums*>(&interval_)), sums->second.data(), sizeof(IntervalSums));
   if (const auto skipped = data.sums.find("skipped"); skipped != data.sums.end())
     skipped_before_ = skipped->second.at(0);
-  index_.restore(data.index);
-  for (size_t i = 0; i < data.index.entries.size(); ++i) {
-    const auto first = static_cast<size_t>(data.offsets[i]), last = static_cast<size_t>(data.offsets[i + 1]);
-    const IndexEntry& entry = data.index.entries[i];
-    window_.write(entry.slot, entry.ticket, std::span(data.records).subspan(first, last - first));
-  }
+  restore_store(data, index_, window_);
 }
 
 }  // namespace tightrope

@@ -1,13 +1,16 @@
 #pragma once
 // HDF5, wrapped once.  Not thread-safe: all calls of a process run on its one IoThread (io_thread.hpp).
 // Only this file's source names H5.
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "tightrope/base/mapped_file.hpp"
 #include "tightrope/base/mpi.hpp"
 
 namespace tightrope::h5 {
@@ -50,6 +53,29 @@ constexpr Type type_of<double>() {
 }
 
 std::string library_version();  // "HDF5 1.10.8 (parallel)"
+
+// A slab's values in the pages of its file, which stay as long as this: little-endian, at any address.
+struct MappedSlab {
+  std::shared_ptr<const MappedFile> file;  // none where there are no values
+  std::span<const std::byte> bytes;
+  std::string where;  // "dataset '/x' of 'file'"
+  int64_t slab = 0;
+  uint64_t checksum = 0;
+
+  void verify() const;  // Failure where it is damaged
+
+  template <class T>
+  size_t size() const {
+    return bytes.size() / sizeof(T);
+  }
+  template <class T>
+  T at(size_t i) const {
+    static_assert(std::endian::native == std::endian::little);
+    T value;
+    std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+    return value;
+  }
+};
 
 class File {
  public:
@@ -96,15 +122,20 @@ class File {
     return values;
   }
   // What rank `slab` wrote, verified.
-  template <class T, class Vector = std::vector<T>>
-  Vector read_slab(const std::string& path, int64_t slab) const {
+  template <class T>
+  std::vector<T> read_slab(const std::string& path, int64_t slab) const {
     const Extent extent = slab_extent(path, slab);
-    Vector values(static_cast<size_t>(extent.count));
+    std::vector<T> values(static_cast<size_t>(extent.count));
     read_raw(path, type_of<T>(), extent.first, std::as_writable_bytes(std::span(values)));
     verify(path, slab, extent.checksum, std::as_bytes(std::span(values)));
     return values;
   }
-  void read_ahead(const std::string& path, int64_t slab) const;   // tells the kernel that read_slab follows
+  // The same without a copy; verify() is still to be called.
+  template <class T>
+  MappedSlab map_slab(const std::string& path, int64_t slab) const {
+    return map_raw(path, type_of<T>(), slab);
+  }
+  void read_ahead(const std::vector<MappedSlab>& slabs) const;    // in this order, while the caller goes on
   void verify_slab(const std::string& path, int64_t slab) const;  // whatever its type
   std::vector<int64_t> slabs(const std::string& path) const;      // values per writing rank
   int64_t length(const std::string& path) const;                  // values (first dimension)
@@ -134,6 +165,7 @@ class File {
   void write_raw(const std::string& path, Type, std::span<const std::byte> slab, const std::string& unit,
                  const std::string& help);
   void read_raw(const std::string& path, Type, int64_t first, std::span<std::byte> out) const;
+  MappedSlab map_raw(const std::string& path, Type, int64_t slab) const;
   std::unique_ptr<Handle> handle_;
 };
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace tightrope {
 
@@ -21,10 +23,17 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }  // begins at a page; empty for an empty file
+  void expect_all() const;                                     // tells the kernel to read, and map, in large pieces
+  // Has these bytes of the file read, if they are not in memory: touching them then costs little, and what the disk
+  // cannot give is a Failure instead of a SIGBUS (Linux 5.14; before, it does nothing).
+  void fetch(std::span<const std::byte> some) const;
+  // The same of all of these, in this order, by a thread of its own; what the disk cannot give it leaves to fetch().
+  void fetch_ahead(std::vector<std::span<const std::byte>> pieces);
 
  private:
   std::string path_;
   std::span<const std::byte> bytes_;
+  std::jthread ahead_;
 };
 
 // Tells the kernel that these bytes of a file are read soon: the disk works while the program does.  Never fails.

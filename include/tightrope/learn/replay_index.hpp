@@ -111,7 +111,7 @@ class ReplayIndex {
     void check_counters() const;    // throws Failure where no index can have had them
   };
   Snapshot snapshot() const;
-  void restore(const Snapshot& snapshot);  // slots are kept as they are; afterwards as if never interrupted
+  void restore(Snapshot snapshot);  // slots are kept as they are; afterwards as if never interrupted
 
  private:
   static constexpr int64_t always_ = std::numeric_limits<int64_t>::min();
@@ -140,7 +140,7 @@ class ReplayIndex {
   double exponent(const IndexEntry& entry) const;      // nats, of the softmax within a query
   std::optional<int64_t> insert_duplicate(const IndexEntry& entry, int32_t slot);
   Query& enter(const IndexEntry& entry);  // into every structure but the epochs; entry.slot <= size()
-  Query& add(const IndexEntry& entry);    // into all of these but the tree and what is known from it
+  Query& add(const IndexEntry& entry);    // at(entry.slot): into all of these but the tree and what is known from it
   Query& leave(int32_t slot);             // out of every structure but the epochs
   void forget(Query& query);              // that has no record left
   void note_newest(Query& query);

@@ -6,14 +6,18 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "tightrope/base/hdf5.hpp"
 #include "tightrope/base/mpi.hpp"
 #include "tightrope/core/extent.hpp"
 #include "tightrope/learn/replay_merge.hpp"
 
 namespace tightrope {
+
+class ReplayWindow;
 
 // One named parameter set ("policy", "reference", "reward") with all that belongs to it, each array flat.
 struct SavedParameters {
@@ -48,12 +52,22 @@ struct CheckpointData {
   std::vector<int64_t> searcher_cursors;  // one per searcher: what it samples next
 
   // This trainer's own.
-  BigVector<std::byte> records;  // packed, one after another, in the order of index.entries
-  BigVector<int64_t> offsets;    // (entries + 1) into records, from 0
+  // Records packed one after another in the order of index.entries; as they were read, or one's own.
+  h5::MappedSlab stored;
+  BigVector<std::byte> records;
+  BigVector<int64_t> offsets;  // (entries + 1) into them, from 0
   ReplayIndex::Snapshot index;
   std::map<std::string, std::vector<int64_t>> own;  // anything else, by name
   std::map<std::string, std::vector<double>> sums;  // what adds up over the trainers, by name
   int64_t left_out = 0;                             // read: records that the new stores had no room for
+
+  void check_records() const {  // throws Failure where they are damaged
+    if (stored.file) stored.verify();
+  }
+  std::span<const std::byte> packed() const { return stored.file ? stored.bytes : records; }
+  std::span<const std::byte> record(size_t i) const {  // of entry i
+    return packed().subspan(static_cast<size_t>(offsets[i]), static_cast<size_t>(offsets[i + 1] - offsets[i]));
+  }
 };
 
 // Where checkpoints go, and which of them stay.
@@ -74,9 +88,10 @@ struct WrittenCheckpoint {
 // where anything could not be written or read back; the checkpoints before are then still there.
 WrittenCheckpoint write_checkpoint(const mpi::Comm& trainers, const CheckpointPlace& place, const CheckpointData& data);
 
-// What trainer `trainer` of the same number of trainers needs.  Every checksum is verified.  Throws Failure for a
-// file that is damaged, that is no checkpoint, or that a newer program wrote.  That deck and sizes fit is for the
-// caller to say: the file's own are in the answer.
+// What trainer `trainer` of the same number of trainers needs.  Every checksum is verified, but that of the records:
+// they may still be on their way, and restore_store() waits for them.  Throws Failure for a file that is damaged, that
+// is no checkpoint, or that a newer program wrote.  That deck and sizes fit is for the caller to say: the file's own
+// are in the answer.
 CheckpointData read_checkpoint(const std::string& path, int64_t trainer);
 
 // What a trainer needs whose store has other records than any of those that wrote the file: it reads their stores one
@@ -85,6 +100,10 @@ CheckpointData read_checkpoint(const std::string& path, ReplayMerge& merge);
 
 // The same without parameters and stores.
 CheckpointData read_checkpoint_head(const std::string& path);
+
+// Puts all records into an empty store and its index, and takes data.index.  Throws Failure where records are damaged
+// or the index does not fit together.
+void restore_store(CheckpointData& data, ReplayIndex& index, ReplayWindow& window);
 
 // The checkpoint to restart from: what the newest LATEST of the folders names, else the other's, else the complete one
 // of the highest step; "" where there is none.  Folders may be empty or absent.  Reads and verifies it whole; says in a

@@ -96,8 +96,8 @@ class Trainer {
   // Collective over the trainers: what happened since the last call, summed, and starts anew.
   Interval take_interval();
 
-  void save(CheckpointData& data) const;  // collective over the trainers
-  void restore(const CheckpointData& data);
+  void save(CheckpointData& data) const;                  // collective over the trainers
+  void restore(CheckpointData& data);                     // takes its index
   int64_t capacity() const { return index_.capacity(); }  // of the store, in records
 
  private:

@@ -97,18 +97,6 @@ TEST(Safetensors, FilesThatCannotBeMappedAreNamed) {
   EXPECT_TRUE(has(failure_of([&] { SafetensorsFile(folder / "empty"); }), "it has 0 bytes"));
 }
 
-TEST(Safetensors, AMappedFileSurvivesAMove) {
-  const TemporaryFolder folder;
-  write(folder / "x", "text");
-  MappedFile first(folder / "x");
-  MappedFile second(std::move(first));
-  write(folder / "y", "other");
-  first = MappedFile(folder / "y");
-  std::swap(first, second);
-  EXPECT_EQ(std::to_integer<char>(first.bytes()[0]), 't');
-  EXPECT_EQ(second.bytes().size(), 5U);
-}
-
 // IEEE 754-2008: half = (-1)^s 2^(e-15) (1 + f / 1024), e = 0: 2^-14 f / 1024, e = 31: infinity or NaN.
 TEST(Safetensors, EveryFloat16IsExact) {
   std::vector<uint16_t> halves(65536);
