@@ -24,6 +24,7 @@ struct Folder {
 };
 
 void check(const CheckpointData& data) {
+  data.check_records();
   require(data.offsets.size() == data.index.entries.size() + 1);
   require(std::ranges::is_sorted(data.offsets) && data.offsets.front() == 0);
   require(data.offsets.back() == static_cast<int64_t>(data.packed().size()));
